@@ -1,0 +1,77 @@
+"""The crop manifest, ``crops/<name>.csv``: one inspectable row per clip."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+
+from mocrop_manifests.clips import SPLITS, check_ids
+from mocrop_manifests.tables import ManifestError, column, format_rows, parse_rows, read_text
+
+STATUSES = ("ok", "fallback", "failed")
+
+
+@dataclass(frozen=True, slots=True)
+class CropRow:
+    """One clip and its crop; the measured columns are None for a clip that failed before they were known."""
+
+    clip_id: str = column("name of the clip in every output")
+    path: str = column("the video's path below SOURCE, with `/`")
+    label: int = column("class index, from 0, in the order of the sorted class names")
+    label_name: str = column("class name")
+    split: str = column("part of the data set", choices=SPLITS)
+    group: str = column("clips that must stay in one split share it; empty if unknown")
+    status: str = column("`ok`, `fallback` (the centre was taken) or `failed`", choices=STATUSES)
+    reason: str = column("one code: why it fell back or failed; empty if ok")
+    width: int | None = column("width of the upright, transcoded clip", unit="px")
+    height: int | None = column("height of the upright, transcoded clip", unit="px")
+    fps: float | None = column("mean frame rate", unit="frames/s")
+    frames: int | None = column("decoded frames of the transcoded clip")
+    key_frames: int | None = column("key frames among them")
+    x: int | None = column("left edge of the crop", unit="px")
+    y: int | None = column("top edge of the crop", unit="px")
+    w: int | None = column("width of the crop", unit="px")
+    h: int | None = column("height of the crop", unit="px")
+    area: float | None = column("w*h / (width*height)", unit="share")
+    method: str = column("crop method, for example `mocrop-v1`")
+    grid: str = column("rows x columns of the density map")
+    vectors: int | None = column("motion vectors exported by the decoder")
+    kept: int | None = column("vectors left after denoising")
+    sampled: int | None = column("vectors left after sampling")
+    motion_inside: float | None = column(
+        "share of the motion density that lies inside the crop", unit="share"
+    )
+    score: float | None = column("the window's score under its method; empty for controls and fallbacks")
+    seed: int | None = column("sampling seed of this clip, derived from --seed and clip_id")
+    config: str = column("short hash of the crop configuration")
+
+
+def write_crops(rows: Iterable[CropRow]) -> str:
+    """Return the text of a crop manifest, sorted by clip_id."""
+    return format_rows(CropRow, sorted(rows, key=lambda row: row.clip_id))
+
+
+def read_crops(path: Path) -> list[CropRow]:
+    """Read and validate a crop manifest; raises ManifestError with the line at fault."""
+    rows = parse_rows(CropRow, read_text(path), path)
+    check_ids([row.clip_id for row in rows], path)
+    for line, row in enumerate(rows, start=2):
+        problem = _problem(row)
+        if problem:
+            raise ManifestError(f"{path}:{line}: {problem}")
+    return rows
+
+
+def _problem(row: CropRow) -> str:
+    if row.status == "failed":
+        return "" if row.reason else "column reason: a failed clip needs a reason"
+    if (row.status == "fallback") != bool(row.reason):
+        return f"column reason: {row.reason!r} does not go with status {row.status}"
+    numbers = (row.width, row.height, row.x, row.y, row.w, row.h, row.frames, row.area)
+    if any(number is None for number in numbers):
+        return f"a clip with status {row.status} needs a size and a crop"
+    width, height, x, y, w, h = (int(n or 0) for n in numbers[:6])
+    if w < 1 or h < 1 or x < 0 or y < 0 or x + w > width or y + h > height:
+        return f"crop {w}x{h}+{x}+{y} is not inside the frame of {width}x{height}"
+    return ""

@@ -1,0 +1,134 @@
+"""The index of a shard set, ``dataset.json``: what is in each shard, and how to know that it is whole."""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+import json
+import typing
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from mocrop_manifests.tables import ManifestError
+
+FORMAT = "mocrop-shards"
+VERSION = 1
+STORAGES = ("webdataset", "parquet")
+SAMPLES = ("clip", "frame")
+
+
+@dataclass(frozen=True, slots=True)
+class ShardEntry:
+    """One shard file: where it is, what it holds, and its checksum."""
+
+    file: str
+    split: str
+    rows: int
+    frames: int
+    bytes: int
+    sha256: str
+
+
+@dataclass(frozen=True, slots=True)
+class DatasetIndex:
+    """A shard set: `storage` is webdataset or parquet, a row is one `sample` (clip or frame).
+
+    `classes[label]` is the name of a class; `crops` names the crop manifest and its sha256; `config` is
+    the resolved configuration of the crop and shard stages; `versions` are those of the libraries that
+    decide the bytes.
+    """
+
+    name: str
+    storage: str
+    sample: str
+    modalities: list[str]
+    classes: list[str]
+    shards: list[ShardEntry]
+    crops: dict[str, Any]
+    config: dict[str, Any]
+    versions: dict[str, str]
+
+    def rows(self, split: str) -> int:
+        """Return how many samples a split holds."""
+        return sum(shard.rows for shard in self.shards if shard.split == split)
+
+    def splits(self) -> list[str]:
+        """Return the names of the splits that have at least one shard, in order of first appearance."""
+        return list(dict.fromkeys(shard.split for shard in self.shards))
+
+
+def write_dataset(index: DatasetIndex) -> str:
+    """Return the text of ``dataset.json``: sorted keys, so the same set gives the same bytes."""
+    body = {"format": FORMAT, "version": VERSION, **dataclasses.asdict(index)}
+    return json.dumps(body, indent=2, sort_keys=True, ensure_ascii=False) + "\n"
+
+
+def read_dataset(folder: Path, *, verify: bool = False) -> DatasetIndex:
+    """Read the index of a shard set and hold the shards against it.
+
+    Every shard must exist and have the recorded size; with `verify` its sha256 is checked too.
+    Raises ManifestError that names the file at fault.
+    """
+    path = folder / "dataset.json"
+    try:
+        body = json.loads(path.read_bytes())
+    except FileNotFoundError:
+        raise ManifestError(f"{path}: no such file; is {folder} a shard set?") from None
+    except (json.JSONDecodeError, UnicodeDecodeError) as error:
+        raise ManifestError(f"{path}: not valid JSON: {error}") from None
+    index = _parse_index(body, path)
+    for shard in index.shards:
+        problem = shard_problem(folder, shard, verify=verify)
+        if problem:
+            raise ManifestError(problem)
+    return index
+
+
+def shard_problem(folder: Path, shard: ShardEntry, *, verify: bool) -> str:
+    """Say what is wrong with a shard file, or return an empty text if it is what the index promises."""
+    path = folder / shard.file
+    try:
+        size = path.stat().st_size
+    except FileNotFoundError:
+        return f"{path}: the shard is missing"
+    if size != shard.bytes:
+        return f"{path}: {size} bytes where dataset.json says {shard.bytes}; make the shards again"
+    if verify:
+        with path.open("rb") as stream:
+            digest = hashlib.file_digest(stream, "sha256").hexdigest()
+        if digest != shard.sha256:
+            said = shard.sha256[:12]
+            return f"{path}: sha256 {digest[:12]} where dataset.json says {said}; make the shards again"
+    return ""
+
+
+def _parse_index(body: Any, path: Path) -> DatasetIndex:
+    if not isinstance(body, dict) or body.get("format") != FORMAT:
+        raise ManifestError(f"{path}: not an index of {FORMAT}")
+    if body.get("version") != VERSION:
+        raise ManifestError(
+            f"{path}: version {body.get('version')} of {FORMAT}; this release reads {VERSION}"
+        )
+    fields = _checked(body, DatasetIndex, path)
+    fields["shards"] = [ShardEntry(**_checked(entry, ShardEntry, path)) for entry in fields["shards"]]
+    index = DatasetIndex(**fields)
+    for shard in index.shards:
+        if Path(shard.file).name != shard.file:
+            raise ManifestError(f"{path}: shard name {shard.file!r} leaves the folder")
+    if index.storage not in STORAGES or index.sample not in SAMPLES:
+        raise ManifestError(f"{path}: unknown storage {index.storage!r} or sample {index.sample!r}")
+    return index
+
+
+def _checked(body: Any, kind: type[Any], path: Path) -> dict[str, Any]:
+    if not isinstance(body, dict):
+        raise ManifestError(f"{path}: {kind.__name__} must be an object")
+    values = {}
+    for name, hint in typing.get_type_hints(kind).items():
+        if name not in body:
+            raise ManifestError(f"{path}: {kind.__name__} lacks {name}")
+        if not isinstance(body[name], typing.get_origin(hint) or hint):
+            raise ManifestError(f"{path}: {kind.__name__}.{name} is not a {hint}")
+        values[name] = body[name]
+    return values

@@ -1,0 +1,113 @@
+"""Typed CSV tables: one dataclass per row, one line per clip, every error with its line and column."""
+
+from __future__ import annotations
+
+import csv
+import dataclasses
+import io
+import math
+import types
+import typing
+from collections.abc import Callable, Iterable
+from pathlib import Path
+from typing import Any, TypeVar
+
+Row = TypeVar("Row")
+
+
+class ManifestError(ValueError):
+    """A table or index that does not hold what its schema promises; the message says where."""
+
+
+def column(meaning: str, *, unit: str = "", choices: tuple[str, ...] = ()) -> Any:
+    """Declare a column of a row dataclass: what it means, its unit, and its closed set of values."""
+    return dataclasses.field(metadata={"help": meaning, "unit": unit, "choices": choices})
+
+
+def columns(row_type: type[Any]) -> tuple[str, ...]:
+    """Return the column names of a row dataclass, in file order."""
+    return tuple(field.name for field in dataclasses.fields(row_type))
+
+
+def format_rows(row_type: type[Row], rows: Iterable[Row]) -> str:
+    """Return the table as RFC 4180 text with LF line ends; floats carry six decimals, None is empty."""
+    out = io.StringIO()
+    writer = csv.writer(out, lineterminator="\n")
+    names = columns(row_type)
+    writer.writerow(names)
+    for row in rows:
+        writer.writerow([_format(getattr(row, name)) for name in names])
+    return out.getvalue()
+
+
+def parse_rows(row_type: type[Row], text: str, source: str | Path) -> list[Row]:
+    """Parse a table; unknown columns are ignored, missing ones and bad values raise ManifestError."""
+    reader = csv.reader(io.StringIO(text, newline=""), strict=True)
+    hints = typing.get_type_hints(row_type)
+    fields = dataclasses.fields(row_type)  # type: ignore[arg-type]
+    try:
+        header = next(reader, None)
+        if header is None:
+            raise ManifestError(f"{source}: the file is empty; expected a header line")
+        missing = [field.name for field in fields if field.name not in header]
+        if missing:
+            raise ManifestError(f"{source}:1: missing columns: {', '.join(missing)}")
+        parsers = [
+            (field.name, header.index(field.name), _parser(hints[field.name], field.metadata["choices"]))
+            for field in fields
+        ]
+        rows = []
+        for cells in reader:
+            if len(cells) != len(header):
+                raise ManifestError(
+                    f"{source}:{reader.line_num}: {len(cells)} cells where the header has {len(header)}"
+                )
+            values = {}
+            for name, position, parse in parsers:
+                try:
+                    values[name] = parse(cells[position])
+                except ValueError as error:
+                    raise ManifestError(f"{source}:{reader.line_num}: column {name}: {error}") from None
+            rows.append(row_type(**values))
+    except csv.Error as error:
+        raise ManifestError(f"{source}:{reader.line_num}: not valid CSV: {error}") from None
+    return rows
+
+
+def read_text(path: Path) -> str:
+    """Read a UTF-8 table; a missing or undecodable file raises ManifestError."""
+    try:
+        return path.read_bytes().decode("utf-8-sig")
+    except FileNotFoundError:
+        raise ManifestError(f"{path}: no such file") from None
+    except UnicodeDecodeError as error:
+        raise ManifestError(f"{path}: not UTF-8 (byte {error.start})") from None
+
+
+def _format(value: object) -> str:
+    if value is None:
+        return ""
+    if isinstance(value, float):
+        return f"{value:.6f}"
+    return str(value)
+
+
+def _parser(hint: Any, choices: tuple[str, ...]) -> Callable[[str], Any]:
+    optional = isinstance(hint, types.UnionType)
+    base = next(a for a in typing.get_args(hint) if a is not type(None)) if optional else hint
+
+    def parse(text: str) -> Any:
+        if optional and text == "":
+            return None
+        if choices and text not in choices:
+            raise ValueError(f"{text!r} is not one of {', '.join(choices)}")
+        if base is int:
+            return int(text)
+        if base is float:
+            number = float(text)
+            if not math.isfinite(number):
+                raise ValueError(f"{text!r} is not a finite number")
+            return number
+        return text
+
+    return parse

@@ -1,0 +1,1 @@
+"""The offline pipeline: labelled videos in, motion-cropped frame shards out. Never imports torch."""

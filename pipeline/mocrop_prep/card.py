@@ -1,0 +1,65 @@
+"""The dataset card: a README beside the shards, for people and for Hugging Face's tools."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Sequence
+
+from mocrop_manifests import CropRow, DatasetIndex
+
+_SUFFIX = {"webdataset": "tar", "parquet": "parquet"}
+
+
+def dataset_card(index: DatasetIndex, rows: Sequence[CropRow]) -> str:
+    """Return the card of a shard set as Markdown with the front matter that `datasets` reads."""
+    return "\n".join([*_front_matter(index), "", *_body(index, rows), ""])
+
+
+def _front_matter(index: DatasetIndex) -> list[str]:
+    suffix = _SUFFIX[index.storage]
+    files = [
+        line
+        for split in index.splits()
+        for line in (f"      - split: {split}", f"        path: {split}-*.{suffix}")
+    ]
+    return [
+        "---",
+        "task_categories: [video-classification]",
+        "tags: [mocrop, motion-vectors]",
+        "configs:",
+        "  - config_name: default",
+        "    data_files:",
+        *files,
+        "---",
+    ]
+
+
+def _body(index: DatasetIndex, rows: Sequence[CropRow]) -> list[str]:
+    status = Counter(row.status for row in rows)
+    reasons = Counter(row.reason for row in rows if row.reason)
+    shard, crop = index.config.get("shard", {}), index.config.get("crop", {})
+    method = crop.get("method") or next((row.method for row in rows), "unknown")
+    table = ["| split | samples | frames | shards |", "|---|---|---|---|"]
+    for split in index.splits():
+        shards = [entry for entry in index.shards if entry.split == split]
+        table.append(f"| {split} | {index.rows(split)} | {sum(s.frames for s in shards)} | {len(shards)} |")
+    why = "; ".join(f"{reason}: {count}" for reason, count in sorted(reasons.items())) or "none"
+    return [
+        f"# {index.name}",
+        "",
+        f"Video clips as cropped frames: {len(index.classes)} classes, one crop per clip, chosen by "
+        f"`{method}` from the motion vectors of the compressed video.",
+        "",
+        *table,
+        "",
+        f"- One sample is one {index.sample}; frames are {shard.get('size')} px JPEGs "
+        f"(`{shard.get('aspect')}`, quality {shard.get('quality')}), frames `{shard.get('frames')}`.",
+        f"- Clips: {status['ok']} ok, {status['fallback']} fell back to the centre, {status['failed']} "
+        f"failed ({why}).",
+        "- `dataset.json` holds the classes in the order of their labels, sizes and SHA-256 of every shard, "
+        "the settings, and the versions of the libraries.",
+        "- `crop` is x, y, w, h in pixels of the upright clip (`width` x `height`); `frame_index` counts "
+        "decoded frames from 0; `pts` is in seconds.",
+        "",
+        "Made with MoCrop. The licence of the pictures is that of the source videos.",
+    ]

@@ -1,0 +1,270 @@
+"""Every setting of the pipeline: its default, its range and its help, in one place.
+
+Each stage has a frozen dataclass. The command line, the TOML file and the Python API all go through it, so
+all three accept the same values and fail with the same words.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+import json
+import re
+import tomllib
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from mocrop_prep.errors import UsageError
+
+PRESETS = ("ultrafast", "superfast", "veryfast", "faster", "fast", "medium", "slow", "slower", "veryslow")
+METHODS = ("mocrop-v1", "mocrop-v2", "full", "center", "center-square", "random")
+SETTINGS = {"attention": 224, "efficiency": 192}
+_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}")
+_GRID = re.compile(r"([1-9][0-9]{0,3})x([1-9][0-9]{0,3})")
+_FRAMES = re.compile(r"all|(?:(key|uniform):)?([1-9][0-9]*)")
+_SHARD_SIZE = re.compile(r"([1-9][0-9]*)(KB|MB|GB)?", re.IGNORECASE)
+_UNITS = {"KB": 10**3, "MB": 10**6, "GB": 10**9}
+
+
+def option(
+    default: Any,
+    meaning: str,
+    *,
+    low: float | None = None,
+    high: float | None = None,
+    open_low: bool = False,
+    choices: tuple[str, ...] = (),
+    many: bool = False,
+) -> Any:
+    """Declare a setting: its default, help, and either a closed range or a closed set of values."""
+    note = {
+        "help": meaning,
+        "low": low,
+        "high": high,
+        "open_low": open_low,
+        "choices": choices,
+        "many": many,
+    }
+    return dataclasses.field(default=default, metadata=note)
+
+
+class Settings:
+    """Base of the stages' settings: checks every value against its declaration."""
+
+    def __post_init__(self) -> None:
+        for field in dataclasses.fields(self):  # type: ignore[arg-type]
+            check(field, getattr(self, field.name))
+
+    def digest(self) -> str:
+        """Return a short hash of all values: equal settings, equal digest."""
+        text = json.dumps(dataclasses.asdict(self), sort_keys=True)  # type: ignore[call-overload]
+        return hashlib.sha256(text.encode()).hexdigest()[:12]
+
+
+def flag(field: dataclasses.Field[Any]) -> str:
+    """Return the command-line name of a setting."""
+    return "--" + field.name.replace("_", "-")
+
+
+def check(field: dataclasses.Field[Any], value: Any) -> None:
+    """Raise UsageError that names the setting, the value and what is allowed."""
+    if value is None:
+        return
+    note = field.metadata
+    low, high, name = note["low"], note["high"], flag(field)
+    if note["choices"] and value not in note["choices"]:
+        raise UsageError(f"{name} {value!r}: choose one of {', '.join(note['choices'])}")
+    if low is not None and (value < low or (note["open_low"] and value == low)):
+        raise UsageError(f"{name} {value}: must be {'above' if note['open_low'] else 'at least'} {low:g}")
+    if high is not None and value > high:
+        raise UsageError(f"{name} {value}: must be at most {high:g}")
+
+
+@dataclass(frozen=True)
+class ClipSettings(Settings):
+    """Which clips there are and what part of the data set each belongs to."""
+
+    train_list: tuple[str, ...] = option(
+        (),
+        "Official list of training clips (UCF101, HMDB51 or Kinetics form), or a folder of them.",
+        many=True,
+    )
+    val_list: tuple[str, ...] = option((), "Official list of validation clips.", many=True)
+    test_list: tuple[str, ...] = option((), "Official list of test clips.", many=True)
+    list_split: int = option(1, "Which split to take from a folder of HMDB51 lists.", low=1, high=3)
+    holdout_groups: str = option("", "Groups that form the test split, such as 1-7 or daria,denis.")
+    val_fraction: float = option(
+        0.0, "Share of the training groups that becomes the validation split.", low=0.0, high=0.9
+    )
+    seed: int = option(0, "Seed of everything that is drawn.", low=0, high=2**63 - 1)
+    limit: int | None = option(None, "Take only this many clips, from all classes in turn.", low=1)
+
+
+@dataclass(frozen=True)
+class TranscodeSettings(Settings):
+    """How sources become plain H.264."""
+
+    transcode: str = option(
+        "auto",
+        "auto copies a source that already meets the contract and re-encodes the rest; always re-encodes; "
+        "never fails what does not meet it.",
+        choices=("auto", "always", "never"),
+    )
+    gop: int = option(12, "Frames from one key frame to the next.", low=1, high=600)
+    preset: str = option("veryfast", "x264 preset; slower ones give smaller files.", choices=PRESETS)
+    crf: float = option(20.0, "x264 constant rate factor; lower is better and larger.", low=0.0, high=51.0)
+    short_side: int | None = option(
+        None,
+        "Scale the short side down to this many pixels; smaller clips stay as they are.",
+        low=16,
+        high=16384,
+    )
+    on_corrupt: str = option(
+        "fail",
+        "fail drops a clip with damaged packets or frames; keep uses what decodes.",
+        choices=("fail", "keep"),
+    )
+
+
+@dataclass(frozen=True)
+class CropSettings(Settings):
+    """How a crop is chosen."""
+
+    method: str = option("mocrop-v1", "Crop method or control.", choices=METHODS)
+    area: float = option(0.75, "Share of the frame that the crop covers.", low=0.0, high=1.0, open_low=True)
+    grid: str = option("", "Rows x columns of the density map; default 6x8, for mocrop-v2 9x16.")
+    eps: float = option(
+        1.0, "mocrop-v1 drops vectors not longer than this many pixels.", low=0.0, high=1000.0
+    )
+    samples: int = option(10_000, "mocrop-v1 samples at most this many vectors.", low=1, high=10**9)
+    seed: int = option(0, "Seed of everything that is drawn.", low=0, high=2**63 - 1)
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if self.grid:
+            parse_grid(self.grid)
+
+
+@dataclass(frozen=True)
+class ShardSettings(Settings):
+    """What a sample holds and how samples are packed."""
+
+    format: str = option("webdataset", "Form of the shards.", choices=("webdataset", "parquet"))
+    setting: str = option(
+        "attention",
+        "The paper's two settings: attention is 224 px, efficiency is 192 px.",
+        choices=tuple(SETTINGS),
+    )
+    size: int | None = option(
+        None, "Side of the stored frames in pixels; overrides --setting.", low=8, high=4096
+    )
+    aspect: str = option(
+        "squash",
+        "squash makes the crop a square of --size; keep makes its short side --size.",
+        choices=("squash", "keep"),
+    )
+    quality: int = option(95, "JPEG quality.", low=1, high=100)
+    frames: str = option(
+        "8",
+        "Frames of a clip: N or key:N key frames evenly spread, all for every key frame, uniform:N for N "
+        "frames of any kind, evenly spread.",
+    )
+    sample: str = option("clip", "What one sample is.", choices=("clip", "frame"))
+    shard_size: str = option("256MB", "Samples in a shard (1000) or its size (256MB).")
+    seed: int = option(0, "Seed of everything that is drawn.", low=0, high=2**63 - 1)
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        parse_frames(self.frames)
+        parse_shard_size(self.shard_size)
+
+    @property
+    def pixels(self) -> int:
+        """Return the side of the stored frames in pixels."""
+        return self.size or SETTINGS[self.setting]
+
+
+@dataclass(frozen=True)
+class RunSettings(Settings):
+    """How the work is done; nothing here changes an output byte."""
+
+    jobs: int = option(0, "Worker processes; 0 takes one for each core.", low=0, high=4096)
+    backend: str = option(
+        "loky",
+        "joblib backend: loky processes, threading, or sequential.",
+        choices=("loky", "threading", "sequential"),
+    )
+
+
+def parse_grid(text: str) -> tuple[int, int]:
+    """Return (rows, columns) of a grid such as 6x8; raises UsageError."""
+    match = _GRID.fullmatch(text)
+    if not match or int(match[1]) * int(match[2]) > 1 << 20:
+        raise UsageError(f"--grid {text!r}: expected rows x columns, such as 6x8, of at most a million cells")
+    return int(match[1]), int(match[2])
+
+
+def parse_frames(text: str) -> tuple[str, int | None]:
+    """Return ("key" or "uniform", count or None for all) of a --frames value; raises UsageError."""
+    match = _FRAMES.fullmatch(text)
+    if not match:
+        raise UsageError(f"--frames {text!r}: expected a number, all, key:N or uniform:N")
+    return match[1] or "key", int(match[2]) if match[2] else None
+
+
+def parse_shard_size(text: str) -> tuple[str, int]:
+    """Return ("samples" or "bytes", limit) of a --shard-size value; raises UsageError."""
+    match = _SHARD_SIZE.fullmatch(text)
+    if not match:
+        raise UsageError(f"--shard-size {text!r}: expected samples (1000) or a size (256MB)")
+    if match[2]:
+        return "bytes", int(match[1]) * _UNITS[match[2].upper()]
+    return "samples", int(match[1])
+
+
+def check_name(name: str) -> str:
+    """Return a name for a crop manifest or shard set if it is safe as a file name, else raise UsageError."""
+    if not _NAME.fullmatch(name):
+        raise UsageError(
+            f"--name {name!r}: use letters, digits, `.`, `_` and `-`, starting with a letter or digit"
+        )
+    return name
+
+
+TABLES: dict[str, type[Settings]] = {
+    "clips": ClipSettings,
+    "transcode": TranscodeSettings,
+    "crop": CropSettings,
+    "shard": ShardSettings,
+    "run": RunSettings,
+}
+
+
+def read_toml(path: Path) -> dict[str, Any]:
+    """Read a settings file with the tables of TABLES; return its values by setting name.
+
+    `seed`, which several tables share, may also stand on its own at the top. Raises UsageError that names
+    the file and the key.
+    """
+    try:
+        body = tomllib.loads(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise UsageError(f"--config {path}: {error.strerror}") from None
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise UsageError(f"--config {path}: {error}") from None
+    values: dict[str, Any] = {}
+    if "seed" in body:
+        values["seed"] = body.pop("seed")
+    for table, content in body.items():
+        if table not in TABLES or not isinstance(content, dict):
+            raise UsageError(f"--config {path}: unknown table [{table}]; there are {', '.join(TABLES)}")
+        known = {field.name.replace("_", "-"): field for field in dataclasses.fields(TABLES[table])}  # type: ignore[arg-type]
+        for key, value in content.items():
+            field = known.get(key.replace("_", "-"))
+            if field is None:
+                raise UsageError(
+                    f"--config {path}: unknown key {key} in [{table}]; there are {', '.join(known)}"
+                )
+            values[field.name] = value
+    return values

@@ -1,0 +1,54 @@
+"""What can go wrong: a usage error stops the command; a clip error costs one row and carries one code."""
+
+from __future__ import annotations
+
+CODES: dict[str, str] = {
+    "missing-file": "the source file is not there",
+    "unreadable": "the source file cannot be opened: permissions or an I/O error",
+    "empty-file": "the source file has no bytes",
+    "not-video": "no known container or stream was found in the file",
+    "no-video-stream": "the file holds sound or pictures of a cover, but no video",
+    "unsupported-codec": "this FFmpeg build has no decoder for the stream",
+    "no-frames": "the stream decodes to no frame at all",
+    "corrupt": "damaged packets or frames; --on-corrupt keep uses what decodes",
+    "too-small": "the picture is smaller than the encoder can take",
+    "too-large": "the picture is larger than the encoder can take",
+    "needs-transcode": "--transcode never, and the source does not meet the contract",
+    "encode-failed": "the encoder refused the clip",
+    "bad-intermediate": "a file of an earlier stage is missing or damaged; run that stage again",
+    "disk": "a file could not be written: disk full, quota or permissions",
+    "out-of-memory": "the clip needed more memory than there is",
+    "worker-died": "the clip killed its worker twice and was set aside",
+    "internal": "a fault of this program; the report holds the traceback",
+}
+"""Why a clip fails: the closed set of codes."""
+
+FALLBACKS: dict[str, str] = {
+    "no-vectors": "the clip has no motion vectors: a single frame, or key frames only",
+    "no-motion": "no vector is left after denoising: nothing moves",
+    "flat-motion": "every candidate window holds the same motion: none is better than another",
+    "too-small": "the frame has fewer pixels than the grid has cells",
+}
+"""Why a crop fell back to `center`: the closed set of reasons."""
+
+
+class UsageError(Exception):
+    """A request that cannot be carried out; the message is one line that says what to do."""
+
+
+class ClipError(Exception):
+    """One clip cannot be processed: `code` is one of CODES, `detail` says what was found.
+
+    `stage` names the stage at fault where several run as one.
+    """
+
+    def __init__(self, code: str, detail: str, stage: str = "") -> None:
+        if code not in CODES:
+            raise ValueError(f"unknown clip error code {code!r}")
+        super().__init__(code, detail, stage)
+        self.code = code
+        self.detail = detail
+        self.stage = stage
+
+    def __str__(self) -> str:
+        return f"{self.code}: {self.detail}"

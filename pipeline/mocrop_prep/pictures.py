@@ -1,0 +1,49 @@
+"""A planar picture and a crop -> JPEG: cut before the colour conversion, then scale and encode."""
+
+from __future__ import annotations
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from mocrop_prep.methods import Box
+
+Planar = NDArray[np.uint8]
+
+
+def crop_bgr(picture: Planar, box: Box) -> NDArray[np.uint8]:
+    """Return the box of an I420 picture, (height * 3 // 2, width) uint8, as (h, w, 3) BGR uint8.
+
+    Equal to converting the whole picture (BT.601, limited range) and then cutting: the planes are cut on
+    even pixels around the box, since a chroma sample belongs to two pixels each way.
+    """
+    height, width = picture.shape[0] * 2 // 3, picture.shape[1]
+    left, top = box.x // 2 * 2, box.y // 2 * 2
+    right, bottom = min(width, (box.x + box.w + 1) // 2 * 2), min(height, (box.y + box.h + 1) // 2 * 2)
+    luma = picture[top:bottom, left:right]
+    chroma = picture[height:].reshape(2, height // 2, width // 2)
+    chroma = chroma[:, top // 2 : bottom // 2, left // 2 : right // 2]
+    planes = np.concatenate([luma.reshape(-1), chroma.reshape(-1)])
+    bgr = cv2.cvtColor(planes.reshape(-1, right - left), cv2.COLOR_YUV2BGR_I420)
+    return np.asarray(bgr[box.y - top :, box.x - left :][: box.h, : box.w], np.uint8)
+
+
+def target_size(box: Box, size: int, aspect: str) -> tuple[int, int]:
+    """Return (width, height) of the stored frame: a square, or the crop's shape with short side `size`."""
+    if aspect == "squash":
+        return size, size
+    scale = size / min(box.w, box.h)
+    return max(size, round(box.w * scale)), max(size, round(box.h * scale))
+
+
+def render_jpeg(picture: Planar, box: Box, *, size: int, aspect: str, quality: int) -> bytes:
+    """Return the crop of an I420 picture as a JPEG file."""
+    width, height = target_size(box, size, aspect)
+    # averaging is right for shrinking, and only there: it has no overshoot and no aliasing
+    shrinks = width <= box.w and height <= box.h
+    scaled = cv2.resize(
+        crop_bgr(picture, box),
+        (width, height),
+        interpolation=cv2.INTER_AREA if shrinks else cv2.INTER_CUBIC,
+    )
+    return cv2.imencode(".jpg", scaled, [cv2.IMWRITE_JPEG_QUALITY, quality])[1].tobytes()

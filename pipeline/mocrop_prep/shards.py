@@ -1,0 +1,315 @@
+"""Samples -> shards: the layout of a set, and its two forms behind one protocol."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import tarfile
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Protocol
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+from mocrop_manifests import ShardEntry
+
+from mocrop_prep.config import ShardSettings, parse_shard_size
+from mocrop_prep.errors import ClipError
+from mocrop_prep.files import publish, sha256
+from mocrop_prep.samples import (
+    END_OF_TAR,
+    Sample,
+    SampleInfo,
+    clip_members,
+    frame_members,
+    parse_info,
+    read_samples,
+    tar_bytes,
+)
+
+SPLIT_ORDER = ("train", "val", "test")
+_ROW_GROUP = 100
+_PICTURE = pa.struct([("bytes", pa.binary()), ("path", pa.string())])
+
+
+@dataclass(frozen=True, slots=True)
+class SampleFile:
+    """A finished sample on disk, with what the layout needs to know of it."""
+
+    clip_id: str
+    split: str
+    path: Path
+    frames: int
+    bytes: int
+
+
+@dataclass(frozen=True, slots=True)
+class ShardPlan:
+    """One shard to be written: its file name, its split and its samples in order."""
+
+    file: str
+    split: str
+    samples: tuple[SampleFile, ...]
+
+
+class ShardForm(Protocol):
+    """A form of shards on disk: writes samples as they come, reads them back as clips."""
+
+    suffix: str
+
+    def write(self, path: Path, samples: Iterable[Sample], *, per_frame: bool, classes: Sequence[str]) -> int:
+        """Write one shard and return its rows."""
+        ...
+
+    def read(self, path: Path, *, per_frame: bool) -> Iterator[Sample]:
+        """Yield the clips of one shard; raises ClipError if it is damaged."""
+        ...
+
+
+class WebDatasetShard:
+    """A tar whose members share a name up to the first dot: one sample."""
+
+    suffix = ".tar"
+
+    def write(self, path: Path, samples: Iterable[Sample], *, per_frame: bool, classes: Sequence[str]) -> int:
+        """Write one shard and return its rows; a label is stored as its number."""
+        del classes
+        rows = 0
+        with path.open("wb") as stream:
+            for sample in samples:
+                stream.write(tar_bytes(frame_members(sample) if per_frame else clip_members(sample)))
+                rows += len(sample.jpegs) if per_frame else 1
+            stream.write(END_OF_TAR)
+        return rows
+
+    def read(self, path: Path, *, per_frame: bool) -> Iterator[Sample]:
+        """Yield the clips of one shard; raises ClipError if it is damaged."""
+        try:
+            with path.open("rb") as stream:
+                samples = read_samples(stream)
+                yield from _join_frames(samples) if per_frame else samples
+        except (tarfile.TarError, KeyError, ValueError, EOFError, OSError) as error:
+            raise ClipError("bad-intermediate", f"{path} is damaged: {error}") from None
+
+
+class ParquetShard:
+    """A Parquet file that Hugging Face datasets shows as pictures."""
+
+    suffix = ".parquet"
+
+    def write(self, path: Path, samples: Iterable[Sample], *, per_frame: bool, classes: Sequence[str]) -> int:
+        """Write one shard in row groups of at most 100 rows and return its rows."""
+        schema = parquet_schema(classes, per_frame=per_frame)
+        # JPEG does not compress any further; the columns beside it do
+        codecs = {name: "none" if name in ("image", "frames") else "zstd" for name in schema.names}
+        columns = {name: codecs[name.split(".")[0]] for name in _leaves(schema)}
+        rows = 0
+        with pq.ParquetWriter(path, schema, compression=columns, write_statistics=False) as writer:
+            for group in _grouped(_rows(samples, per_frame=per_frame), _ROW_GROUP):
+                writer.write_table(pa.Table.from_pylist(group, schema=schema))
+                rows += len(group)
+        return rows
+
+    def read(self, path: Path, *, per_frame: bool) -> Iterator[Sample]:
+        """Yield the clips of one shard; raises ClipError if it is damaged."""
+        try:
+            with pq.ParquetFile(path) as table:
+                groups = (table.read_row_group(group).to_pylist() for group in range(table.num_row_groups))
+                samples = (_sample_of_row(row, per_frame=per_frame) for group in groups for row in group)
+                yield from _join_frames(samples) if per_frame else samples
+        except (pa.ArrowException, KeyError, ValueError, TypeError, OSError) as error:
+            raise ClipError("bad-intermediate", f"{path} is damaged: {error}") from None
+
+
+FORMS: dict[str, ShardForm] = {"webdataset": WebDatasetShard(), "parquet": ParquetShard()}
+
+
+def plan_shards(samples: Iterable[SampleFile], settings: ShardSettings) -> list[ShardPlan]:
+    """Lay samples out in shards: train in a seeded order, the rest by clip_id, no clip in two shards.
+
+    The place of a clip in the order depends on its own id and the seed alone.
+    """
+    by_split: dict[str, list[SampleFile]] = {}
+    for sample in samples:
+        by_split.setdefault(sample.split, []).append(sample)
+    suffix = FORMS[settings.format].suffix
+    plans = []
+    for split in sorted(by_split, key=SPLIT_ORDER.index):
+        order = _train_order(settings.seed) if split == "train" else _by_id
+        parts = _cut(sorted(by_split[split], key=order), settings)
+        plans += [
+            ShardPlan(f"{split}-{number:06d}{suffix}", split, tuple(part))
+            for number, part in enumerate(parts)
+        ]
+    return plans
+
+
+def write_shard(
+    plan: ShardPlan, folder: Path, settings: ShardSettings, classes: Sequence[str]
+) -> dict[str, Any]:
+    """Write one shard atomically; return its ShardEntry as a dict. A damaged sample raises ClipError."""
+    target = folder / plan.file
+    with publish(target) as temporary:
+        rows = FORMS[settings.format].write(
+            temporary,
+            (load_sample(sample.path) for sample in plan.samples),
+            per_frame=settings.sample == "frame",
+            classes=classes,
+        )
+        entry = ShardEntry(
+            file=plan.file,
+            split=plan.split,
+            rows=rows,
+            frames=sum(sample.frames for sample in plan.samples),
+            bytes=temporary.stat().st_size,
+            sha256=sha256(temporary),
+        )
+    return {name: getattr(entry, name) for name in ShardEntry.__slots__}
+
+
+def load_sample(path: Path) -> Sample:
+    """Read a sample that waits for its shard; raises ClipError if it is missing or damaged."""
+    try:
+        with path.open("rb") as stream:
+            return next(iter(read_samples(stream)))
+    except (OSError, tarfile.TarError, KeyError, ValueError, StopIteration) as error:
+        raise ClipError("bad-intermediate", f"{path} is damaged ({error}); run the command again") from None
+
+
+def parquet_schema(classes: Sequence[str], *, per_frame: bool) -> pa.Schema:
+    """Return the columns of a Parquet shard, with the features that `datasets` reads from the metadata."""
+    picture, number, time = _PICTURE, pa.int32(), pa.float64()
+    frames: list[tuple[str, Any]] = (
+        [("image", picture), ("frame_index", number), ("pts", time)]
+        if per_frame
+        else [("frames", pa.list_(picture)), ("frame_index", pa.list_(number)), ("pts", pa.list_(time))]
+    )
+    fields = [
+        ("clip_id", pa.string()),
+        ("label", pa.int64()),
+        ("label_name", pa.string()),
+        ("split", pa.string()),
+        *frames,
+        ("crop", pa.list_(pa.int32())),
+        ("width", pa.int32()),
+        ("height", pa.int32()),
+        ("group", pa.string()),
+        ("method", pa.string()),
+    ]
+    features = {name: _feature(kind) for name, kind in fields}
+    features["label"] = {"_type": "ClassLabel", "names": list(classes)}
+    features["image" if per_frame else "frames"] = _feature(picture) if per_frame else [{"_type": "Image"}]
+    note = json.dumps({"info": {"features": features}}, sort_keys=True, ensure_ascii=False)
+    return pa.schema(fields, metadata={"huggingface": note})
+
+
+def _feature(kind: pa.DataType) -> Any:
+    if kind == _PICTURE:
+        return {"_type": "Image"}
+    if pa.types.is_list(kind):
+        return [_feature(kind.value_type)]
+    return {"_type": "Value", "dtype": {"double": "float64"}.get(str(kind), str(kind))}
+
+
+def _leaves(schema: pa.Schema) -> list[str]:
+    """Return the dotted paths of the Parquet leaf columns."""
+    leaves = []
+    for field in schema:
+        path, kind = field.name, field.type
+        if pa.types.is_list(kind):
+            path, kind = f"{path}.list.element", kind.value_type
+        leaves += [f"{path}.{child.name}" for child in kind] if pa.types.is_struct(kind) else [path]
+    return leaves
+
+
+def _rows(samples: Iterable[Sample], *, per_frame: bool) -> Iterator[dict[str, Any]]:
+    for sample in samples:
+        info = sample.info
+        row = {
+            "clip_id": info.clip_id,
+            "label": info.label,
+            "label_name": info.label_name,
+            "split": info.split,
+            "crop": info.crop,
+            "width": info.width,
+            "height": info.height,
+            "group": info.group,
+            "method": info.method,
+        }
+        if per_frame:
+            for number, jpeg in enumerate(sample.jpegs):
+                picture = {"bytes": jpeg, "path": f"{info.clip_id}_{number:03d}.jpg"}
+                index, time = info.frame_index[number], info.pts[number]
+                yield row | {"image": picture, "frame_index": index, "pts": time}
+        else:
+            pictures = [
+                {"bytes": jpeg, "path": f"{info.clip_id}.{number:03d}.jpg"}
+                for number, jpeg in enumerate(sample.jpegs)
+            ]
+            yield row | {"frames": pictures, "frame_index": info.frame_index, "pts": info.pts}
+
+
+def _sample_of_row(row: dict[str, Any], *, per_frame: bool) -> Sample:
+    if per_frame:
+        row = row | {"frames": [row["image"]], "frame_index": [row["frame_index"]], "pts": [row["pts"]]}
+    return Sample(parse_info(row), tuple(picture["bytes"] for picture in row["frames"]))
+
+
+def _join_frames(samples: Iterable[Sample]) -> Iterator[Sample]:
+    """Join neighbouring samples of one frame each into clips."""
+    clip: list[Sample] = []
+    for sample in samples:
+        if clip and sample.info.clip_id != clip[0].info.clip_id:
+            yield _joined(clip)
+            clip = []
+        clip.append(sample)
+    if clip:
+        yield _joined(clip)
+
+
+def _joined(frames: Sequence[Sample]) -> Sample:
+    values = {name: getattr(frames[0].info, name) for name in SampleInfo.__slots__}
+    values["frame_index"] = tuple(_single(frame.info.frame_index) for frame in frames)
+    values["pts"] = tuple(_single(frame.info.pts) for frame in frames)
+    return Sample(SampleInfo(**values), tuple(jpeg for frame in frames for jpeg in frame.jpegs))
+
+
+def _single(value: Any) -> Any:
+    return value[0] if isinstance(value, tuple) else value
+
+
+def _grouped(rows: Iterable[dict[str, Any]], size: int) -> Iterator[list[dict[str, Any]]]:
+    group: list[dict[str, Any]] = []
+    for row in rows:
+        group.append(row)
+        if len(group) == size:
+            yield group
+            group = []
+    if group:
+        yield group
+
+
+def _by_id(sample: SampleFile) -> str:
+    return sample.clip_id
+
+
+def _train_order(seed: int) -> Callable[[SampleFile], str]:
+    def key(sample: SampleFile) -> str:
+        return hashlib.sha256(f"{seed}:order:{sample.clip_id}".encode()).hexdigest()
+
+    return key
+
+
+def _cut(samples: Sequence[SampleFile], settings: ShardSettings) -> list[list[SampleFile]]:
+    unit, limit = parse_shard_size(settings.shard_size)
+    parts: list[list[SampleFile]] = []
+    filled = 0
+    for sample in samples:
+        size = sample.bytes if unit == "bytes" else sample.frames if settings.sample == "frame" else 1
+        if not parts or filled + size > limit:
+            parts.append([])
+            filled = 0
+        parts[-1].append(sample)
+        filled += size
+    return parts

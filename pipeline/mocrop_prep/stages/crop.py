@@ -1,0 +1,75 @@
+"""Stage 3: a clip's motion vectors become one row of the crop manifest."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from mocrop_manifests import Clip, CropRow
+from mocrop_manifests.tables import columns
+
+from mocrop_prep.config import CropSettings
+from mocrop_prep.methods import Choice, CropChooser, grid_of
+from mocrop_prep.motion import clip_seed
+from mocrop_prep.vectors import ClipInfo, read_vectors
+
+
+def crop_clip(motion: Path, clip: Clip, settings: CropSettings) -> CropRow:
+    """Choose the crop of one clip from its vectors file; raises ClipError."""
+    info, batches = read_vectors(motion)
+    chooser = clip_chooser(clip, info, settings)
+    for vectors in batches:
+        chooser.add(vectors)
+    return crop_row(clip, info, chooser.choose(), settings)
+
+
+def clip_chooser(clip: Clip, info: ClipInfo, settings: CropSettings) -> CropChooser:
+    """Return the chooser for one clip, with its own sampling seed."""
+    return CropChooser(settings, info.width, info.height, clip_seed(settings.seed, clip.clip_id))
+
+
+def crop_row(clip: Clip, info: ClipInfo, choice: Choice, settings: CropSettings) -> CropRow:
+    """Return the manifest row of a clip and its crop."""
+    box = choice.box
+    return CropRow(
+        **_known(clip, settings),
+        status="fallback" if choice.reason else "ok",
+        reason=choice.reason,
+        width=info.width,
+        height=info.height,
+        fps=info.fps,
+        frames=info.frames,
+        key_frames=len(info.key_frames),
+        x=box.x,
+        y=box.y,
+        w=box.w,
+        h=box.h,
+        area=box.w * box.h / (info.width * info.height),
+        vectors=choice.density.vectors,
+        kept=choice.density.kept,
+        sampled=choice.density.sampled,
+        motion_inside=choice.motion_inside,
+        score=choice.score,
+    )
+
+
+def failed_row(clip: Clip, code: str, settings: CropSettings) -> CropRow:
+    """Return the manifest row of a clip that failed in this stage or an earlier one."""
+    values: dict[str, Any] = dict.fromkeys(columns(CropRow))
+    return CropRow(**values | _known(clip, settings) | {"status": "failed", "reason": code})
+
+
+def _known(clip: Clip, settings: CropSettings) -> dict[str, Any]:
+    rows, columns = grid_of(settings)
+    return {
+        "clip_id": clip.clip_id,
+        "path": clip.path,
+        "label": clip.label,
+        "label_name": clip.label_name,
+        "split": clip.split,
+        "group": clip.group,
+        "method": settings.method,
+        "grid": f"{rows}x{columns}",
+        "seed": clip_seed(settings.seed, clip.clip_id),
+        "config": settings.digest(),
+    }

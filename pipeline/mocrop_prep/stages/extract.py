@@ -1,0 +1,17 @@
+"""Stage 2: one decode of a transcoded clip; every motion vector of every P-frame goes to Parquet."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from mocrop_prep.vectors import VectorWriter
+from mocrop_prep.video import decode_clip, index_stream
+
+
+def extract_clip(video: Path, target: Path) -> dict[str, Any]:
+    """Write `target`, the clip's motion vectors; return frames, key_frames, vectors; raises ClipError."""
+    info = index_stream(video).info
+    with VectorWriter(target, info) as writer:
+        decode_clip(video, frames=info.frames, sink=writer.add)
+    return {"frames": info.frames, "key_frames": len(info.key_frames), "vectors": writer.rows}

@@ -1,0 +1,59 @@
+"""All four stages on one clip: each decoded once, nothing written that was not asked for.
+
+The bytes are those of the four stages one after the other: the same functions see the same frames.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from contextlib import ExitStack
+from pathlib import Path
+from typing import Any
+
+from mocrop_manifests import Clip, CropRow
+
+from mocrop_prep.config import CropSettings, ShardSettings
+from mocrop_prep.stages.crop import clip_chooser, crop_row
+from mocrop_prep.stages.shard import frames_to_keep, needs_loop_filter, write_sample
+from mocrop_prep.vectors import Vectors, VectorWriter
+from mocrop_prep.video import decode_clip, index_stream
+
+
+def fuse_clip(
+    video: Path,
+    clip: Clip,
+    target: Path,
+    crop: CropSettings,
+    shard: ShardSettings,
+    *,
+    motion: Path | None = None,
+) -> tuple[CropRow, dict[str, Any]]:
+    """Extract, crop and shard a transcoded clip in one decode; raises ClipError.
+
+    Vectors go to the crop as they come and, if `motion` is given, to that file; pictures wait as planes until
+    the crop is known. Returns the manifest row, and frames and bytes of the sample written to `target`.
+    """
+    index = index_stream(video)
+    numbers = frames_to_keep(index, shard)
+    chooser = clip_chooser(clip, index.info, crop)
+    with ExitStack() as stack:
+        sinks: list[Callable[[Vectors], None]] = [chooser.add]
+        if motion is not None:
+            sinks.append(stack.enter_context(VectorWriter(motion, index.info)).add)
+        pictures = decode_clip(
+            video,
+            frames=index.info.frames,
+            sink=_each(sinks),
+            keep=set(numbers),
+            loop_filter=needs_loop_filter(shard),
+        )
+    row = crop_row(clip, index.info, chooser.choose(), crop)
+    return row, write_sample(row, index, numbers, [pictures[n] for n in numbers], target, shard)
+
+
+def _each(sinks: Sequence[Callable[[Vectors], None]]) -> Callable[[Vectors], None]:
+    def deliver(vectors: Vectors) -> None:
+        for sink in sinks:
+            sink(vectors)
+
+    return deliver

@@ -1,0 +1,54 @@
+"""Stage 1: a source becomes plain H.264, by copy where it already is."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from mocrop_prep.config import TranscodeSettings
+from mocrop_prep.errors import ClipError
+from mocrop_prep.video import (
+    SourceInfo,
+    TranscodeReport,
+    contract_violations,
+    copy_clip,
+    encode_clip,
+    inspect_source,
+)
+
+
+def transcode_clip(source: Path, target: Path, settings: TranscodeSettings) -> dict[str, Any]:
+    """Write `target`, an MP4 that meets the contract, and return what was done; raises ClipError.
+
+    Returns action (`copy` or `encode`), frames, damaged (packets and frames), and constant_rate: whether the
+    frames were renumbered.
+    """
+    info = inspect_source(source)
+    if settings.on_corrupt == "fail" and info.damaged:
+        raise ClipError("corrupt", _damage(source, info.damaged, info.packets))
+    action, report = _write(source, target, info, settings)
+    if settings.on_corrupt == "fail" and report.damaged:
+        raise ClipError("corrupt", _damage(source, report.damaged, info.packets))
+    return {
+        "action": action,
+        "frames": report.frames,
+        "damaged": report.damaged,
+        "constant_rate": report.constant_rate,
+    }
+
+
+def _write(
+    source: Path, target: Path, info: SourceInfo, settings: TranscodeSettings
+) -> tuple[str, TranscodeReport]:
+    if settings.transcode != "always":
+        differences = contract_violations(info, gop=settings.gop, short_side=settings.short_side)
+        if not differences:
+            return "copy", copy_clip(source, target)
+        if settings.transcode == "never":
+            raise ClipError("needs-transcode", f"{source}: {'; '.join(differences)}")
+    return "encode", encode_clip(source, target, info, settings)
+
+
+def _damage(source: Path, damaged: int, packets: int) -> str:
+    found = f"{damaged} of {packets} packets or their frames are damaged"
+    return f"{source}: {found}; --on-corrupt keep uses the rest"

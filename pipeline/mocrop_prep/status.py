@@ -1,0 +1,63 @@
+"""What a WORKDIR holds: printed from what is on disk, nothing else."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator
+
+from mocrop_manifests import ManifestError, read_crops, read_dataset
+
+from mocrop_prep.errors import CODES
+from mocrop_prep.journal import Record
+from mocrop_prep.shardset import describe_set
+from mocrop_prep.workdir import Workdir
+
+
+def status_lines(workdir: Workdir) -> Iterator[str]:
+    """Yield the state of every stage, manifest and shard set, and why clips failed."""
+    clips = workdir.read_clips()
+    ids = {clip.clip_id for clip in clips}
+    splits = Counter(clip.split for clip in clips)
+    counts = ", ".join(f"{split} {count}" for split, count in splits.items())
+    yield f"{workdir.root}, made from {workdir.source}"
+    yield f"clips       {len(clips)} in {len({clip.label for clip in clips})} classes ({counts})"
+    for stage in _stages(workdir):
+        records = {k: v for k, v in workdir.journal(stage).read().items() if k in ids}
+        yield from _stage_lines(stage, records, len(clips))
+    for name in workdir.manifest_names():
+        yield f"crops       {name}: {_manifest(workdir, name)}"
+    for name in workdir.shard_names():
+        yield f"shards      {name}: {_shard_set(workdir, name)}"
+
+
+def _stages(workdir: Workdir) -> list[str]:
+    order = ("transcode", "extract", "crop", "shard", "run")
+    names = [path.stem for path in (workdir.root / "journal").glob("*.jsonl")]
+    return sorted(names, key=lambda name: (order.index(name.partition("-")[0]), name))
+
+
+def _stage_lines(stage: str, records: dict[str, Record], clips: int) -> Iterator[str]:
+    failed = [record for record in records.values() if record.failed]
+    yield f"{stage:<11} {len(records)} of {clips} done, {len(failed)} failed"
+    for code, count in sorted(Counter(record.code for record in failed).items()):
+        example = next(record for record in failed if record.code == code)
+        yield f"            {count} x {code} ({CODES.get(code, 'unknown code')}), such as {example.clip_id}"
+
+
+def _manifest(workdir: Workdir, name: str) -> str:
+    try:
+        rows = read_crops(workdir.crops(name))
+    except ManifestError as error:
+        return f"damaged: {error}"
+    count = Counter(row.status for row in rows)
+    reasons = Counter(row.reason for row in rows if row.reason)
+    why = "".join(f"; {number} x {reason}" for reason, number in sorted(reasons.items()))
+    return f"{count['ok']} ok, {count['fallback']} fallback, {count['failed']} failed{why}"
+
+
+def _shard_set(workdir: Workdir, name: str) -> str:
+    try:
+        index = read_dataset(workdir.shards(name))
+    except ManifestError as error:
+        return f"not finished or damaged: {error}"
+    return describe_set(index, workdir.shards(name))
