@@ -31,13 +31,10 @@ def columns(row_type: type[Any]) -> tuple[str, ...]:
 
 def format_rows(row_type: type[Row], rows: Iterable[Row]) -> str:
     """Return the table as RFC 4180 text with LF line ends; floats carry six decimals, None is empty."""
-    out = io.StringIO()
-    writer = csv.writer(out, lineterminator="\n")
     names = columns(row_type)
-    writer.writerow(names)
-    for row in rows:
-        writer.writerow([_format(getattr(row, name)) for name in names])
-    return out.getvalue()
+    lines = [",".join(names)]
+    lines += [",".join(_cell(getattr(row, name)) for name in names) for row in rows]
+    return "\n".join(lines) + "\n"
 
 
 def parse_rows(row_type: type[Row], text: str, source: str | Path) -> list[Row]:
@@ -84,12 +81,14 @@ def read_text(path: Path) -> str:
         raise ManifestError(f"{path}: not UTF-8 (byte {error.start})") from None
 
 
-def _format(value: object) -> str:
+def _cell(value: object) -> str:
     if value is None:
         return ""
     if isinstance(value, float):
         return f"{value:.6f}"
-    return str(value)
+    text = str(value)
+    # by hand, because the csv module leaves a lone carriage return unquoted when lines end in LF
+    return '"' + text.replace('"', '""') + '"' if any(mark in text for mark in ',"\r\n') else text
 
 
 def _parser(hint: Any, choices: tuple[str, ...]) -> Callable[[str], Any]:

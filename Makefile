@@ -1,0 +1,46 @@
+# Every target sets up what it needs in .venv; PYTHON chooses the interpreter (3.11 or newer).
+PYTHON ?= python3
+DEMO ?= demo
+JOBS ?= 0
+BIN := .venv/bin
+
+.PHONY: help demo test test-slow lint bench clean
+.DEFAULT_GOAL := help
+
+help:  ## show this help
+	@echo "MoCrop: labelled videos in, motion-cropped frame shards and a trained model out"
+	@echo
+	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | awk -F'\t' '{printf "  make %-10s %s\n", $$1, $$2}'
+
+.venv/.python:
+	@$(PYTHON) -c 'import sys; v = sys.version_info; sys.exit(0 if v >= (3, 11) else "Python 3.11 or newer is needed, this is %d.%d; try make PYTHON=python3.12" % v[:2])'
+	$(PYTHON) -m venv .venv
+	@touch $@
+
+.venv/.train: .venv/.python pyproject.toml
+	$(BIN)/pip install --quiet --disable-pip-version-check --editable '.[train]'
+	@touch $@
+
+.venv/.dev: .venv/.train
+	$(BIN)/pip install --quiet --disable-pip-version-check --editable '.[train,dev]'
+	@touch $@
+
+demo: .venv/.train  ## make a small data set, crop it, train on it, compare, and show the preview (about 6 minutes)
+	@BIN=$(BIN) DEMO=$(DEMO) JOBS=$(JOBS) sh tests/demo.sh
+
+test: .venv/.dev  ## run the tests (under 10 minutes on 2 cores)
+	$(BIN)/python -m pytest
+
+test-slow: .venv/.dev  ## run the long tests as well
+	$(BIN)/python -m pytest -m 'slow or not slow'
+
+lint: .venv/.dev  ## check style and types
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+
+bench: .venv/.dev  ## measure speed against bare codec loops; writes demo/bench.json
+	$(BIN)/python tests/benchmarks/bench.py --out $(DEMO)/bench.json
+
+clean:  ## remove the environment, caches and the demo
+	rm -rf .venv $(DEMO) .pytest_cache .mypy_cache .ruff_cache .hypothesis
