@@ -284,6 +284,61 @@ def verify(workdir: Path, quiet: bool, **_: Any) -> int:
     return SOME_FAILED if problems else OK
 
 
+@cli.command()
+@workdir_argument
+@click.option("--crops", multiple=True, help="Crop manifest to show; give several to see them side by side.")
+@click.option("--worst", type=click.IntRange(min=0), default=0, help="Show the N clips that look worst.")
+@click.option("--random", type=click.IntRange(min=0), default=0, help="Show N clips drawn from all classes.")
+@click.option("--clip", "clip_ids", multiple=True, help="Show the clip with this id.")
+@click.option("--seed", type=click.IntRange(min=0), default=0, show_default=True, help="Seed of --random.")
+@click.option(
+    "--boxes",
+    type=click.Path(path_type=Path),
+    help="CSV of actor boxes to draw: clip,actor,frame,x,y,w,h in pixels.",
+)
+@click.option(
+    "--out", type=click.Path(path_type=Path), help="The page; default WORKDIR/reports/preview.html."
+)
+@common_options
+def preview(
+    workdir: Path,
+    crops: tuple[str, ...],
+    worst: int,
+    random: int,
+    clip_ids: tuple[str, ...],
+    seed: int,
+    boxes: Path | None,
+    out: Path | None,
+    quiet: bool,
+    **_: Any,
+) -> int:
+    """Make one HTML page that shows the crops: frame, density map, crop and numbers of some clips.
+
+    Without --worst, --random or --clip it shows the six that look worst, those with the least of the motion
+    in the area of their crop, and six at random. The page needs no network.
+    """
+    from mocrop_prep.preview import write_preview
+
+    home = _open(workdir)
+    target = out or home.reports / "preview.html"
+    report = write_preview(
+        home,
+        names=crops,
+        worst=worst,
+        random=random,
+        clip_ids=clip_ids,
+        seed=seed,
+        target=target,
+        boxes=boxes,
+        quiet=quiet,
+    )
+    for note in report.notes:
+        click.echo(f"note: {note}", err=True)
+    if not quiet:
+        click.echo(f"{target}: {report.clips} clips")
+    return OK
+
+
 def _prepare(source: Path, workdir: Path, values: dict[str, Any]) -> tuple[Workdir, list[Clip]]:
     """Find the clips first, then make the WORKDIR: a bad SOURCE leaves nothing behind."""
     from mocrop_prep.clips import find_clips

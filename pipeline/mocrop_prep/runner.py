@@ -134,7 +134,13 @@ def _attempt(work: Work, task: Task, inflight: Path) -> Record:
         marker.unlink(missing_ok=True)
     seconds = round(time.perf_counter() - started, 4)
     status = "failed" if failure else "ok"
-    return Record(task.clip_id, task.key, status, seconds=seconds, data=data, **failure)
+    texts = {name: _as_utf8(text) for name, text in failure.items()}
+    return Record(task.clip_id, task.key, status, seconds=seconds, data=data, **texts)
+
+
+def _as_utf8(text: str) -> str:
+    """Return text with what is not UTF-8, such as bytes of a file name, in escapes: records are UTF-8."""
+    return text.encode("utf-8", "backslashreplace").decode()
 
 
 def _pin_threads() -> None:

@@ -100,7 +100,8 @@ def parse_info(body: dict[str, Any]) -> SampleInfo:
     """Return the description in a sample's JSON; raises KeyError or ValueError."""
     values = {name: body[name] for name in SampleInfo.__slots__}
     for name in ("frame_index", "pts", "crop"):
-        values[name] = tuple(values[name])
+        value = values[name]  # a sample of one frame has single numbers
+        values[name] = tuple(value) if isinstance(value, list | tuple) else (value,)
     return SampleInfo(**values)
 
 

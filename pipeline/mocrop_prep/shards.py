@@ -251,9 +251,8 @@ def _rows(samples: Iterable[Sample], *, per_frame: bool) -> Iterator[dict[str, A
 
 
 def _sample_of_row(row: dict[str, Any], *, per_frame: bool) -> Sample:
-    if per_frame:
-        row = row | {"frames": [row["image"]], "frame_index": [row["frame_index"]], "pts": [row["pts"]]}
-    return Sample(parse_info(row), tuple(picture["bytes"] for picture in row["frames"]))
+    pictures = [row["image"]] if per_frame else row["frames"]
+    return Sample(parse_info(row), tuple(picture["bytes"] for picture in pictures))
 
 
 def _join_frames(samples: Iterable[Sample]) -> Iterator[Sample]:
@@ -270,13 +269,9 @@ def _join_frames(samples: Iterable[Sample]) -> Iterator[Sample]:
 
 def _joined(frames: Sequence[Sample]) -> Sample:
     values = {name: getattr(frames[0].info, name) for name in SampleInfo.__slots__}
-    values["frame_index"] = tuple(_single(frame.info.frame_index) for frame in frames)
-    values["pts"] = tuple(_single(frame.info.pts) for frame in frames)
+    values["frame_index"] = tuple(number for frame in frames for number in frame.info.frame_index)
+    values["pts"] = tuple(time for frame in frames for time in frame.info.pts)
     return Sample(SampleInfo(**values), tuple(jpeg for frame in frames for jpeg in frame.jpegs))
-
-
-def _single(value: Any) -> Any:
-    return value[0] if isinstance(value, tuple) else value
 
 
 def _grouped(rows: Iterable[dict[str, Any]], size: int) -> Iterator[list[dict[str, Any]]]:

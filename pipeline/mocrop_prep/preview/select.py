@@ -1,0 +1,111 @@
+"""Which clips a page shows: the ones asked for, the worst, and a fair draw over the classes."""
+
+from __future__ import annotations
+
+import difflib
+import hashlib
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+
+from mocrop_manifests import CropRow
+
+from mocrop_prep.errors import UsageError
+
+MOST_CLIPS = 300
+"""More than this many cards make a page that no browser likes to open."""
+_DEFAULT = 6
+
+Manifests = Mapping[str, Mapping[str, CropRow]]
+"""Manifest name -> clip id -> row."""
+
+
+@dataclass(frozen=True, slots=True)
+class Pick:
+    """A clip to show, and why: `named`, `worst 1` (the very worst) or `random`."""
+
+    clip_id: str
+    why: str
+
+
+@dataclass(frozen=True, slots=True)
+class Wanted:
+    """How many clips of which kind a page shows; with nothing asked for it is six worst and six random."""
+
+    worst: int = 0
+    random: int = 0
+    clip_ids: Sequence[str] = ()
+    seed: int = 0
+
+
+def choose_clips(manifests: Manifests, wanted: Wanted) -> list[Pick]:
+    """Return the clips to show: named, then worst, then random ones, each clip once.
+
+    A failed clip is shown only if it is named. Raises UsageError for an unknown clip id and too many clips.
+    """
+    worst, random = wanted.worst, wanted.random
+    if not (worst or random or wanted.clip_ids):
+        worst = random = _DEFAULT
+    if worst < 0 or random < 0:
+        raise UsageError(f"--worst {worst} --random {random}: must be at least 0")
+    if worst + random + len(wanted.clip_ids) > MOST_CLIPS:
+        raise UsageError(
+            f"{worst + random + len(wanted.clip_ids)} clips asked for: a page shows at most {MOST_CLIPS}; "
+            "make several with --out"
+        )
+    everyone = {clip_id for rows in manifests.values() for clip_id in rows}
+    for clip_id in wanted.clip_ids:
+        if clip_id not in everyone:
+            raise UsageError(f"--clip {clip_id}: no such clip; {_close_to(clip_id, everyone)}")
+    named = list(dict.fromkeys(wanted.clip_ids))
+    rated = {clip_id: rows for clip_id, rows in _croppable(manifests).items() if clip_id not in named}
+    ranking = sorted(rated, key=lambda clip_id: (_worth(rated[clip_id]), clip_id))[:worst]
+    left = [rows[0] for clip_id, rows in rated.items() if clip_id not in ranking]
+    return [
+        *(Pick(clip_id, "named") for clip_id in named),
+        *(Pick(clip_id, f"worst {place}") for place, clip_id in enumerate(ranking, start=1)),
+        *(Pick(clip_id, "random") for clip_id in _draw(left, random, wanted.seed)),
+    ]
+
+
+def gain(row: CropRow) -> float | None:
+    """Return the motion inside a crop over its share of the frame: 1 is what chance gives; None unknown."""
+    return None if row.motion_inside is None or not row.area else row.motion_inside / row.area
+
+
+def _croppable(manifests: Manifests) -> dict[str, list[CropRow]]:
+    """Return the rows with a crop of each clip that has one."""
+    found: dict[str, list[CropRow]] = {}
+    for rows in manifests.values():
+        for row in rows.values():
+            if row.status != "failed":
+                found.setdefault(row.clip_id, []).append(row)
+    return found
+
+
+def _worth(rows: Iterable[CropRow]) -> float:
+    """Return the least gain of a clip's crops; a fallback is worth nothing, as is a clip without motion."""
+    return min(0.0 if row.status == "fallback" else gain(row) or 0.0 for row in rows)
+
+
+def _draw(rows: Iterable[CropRow], count: int, seed: int) -> list[str]:
+    """Draw clips so that classes take turns; who comes first depends on the seed and the names alone."""
+
+    def place(text: str) -> str:
+        return hashlib.sha256(f"{seed}:preview:{text}".encode()).hexdigest()
+
+    turns: Counter[int] = Counter()
+    order = []
+    for row in sorted(rows, key=lambda row: place(row.clip_id)):
+        order.append((turns[row.label], place(row.label_name), row.clip_id))
+        turns[row.label] += 1
+    return [clip_id for *_, clip_id in sorted(order)[:count]]
+
+
+def _close_to(clip_id: str, everyone: Iterable[str]) -> str:
+    known = sorted(everyone)
+    close = [other for other in known if clip_id.lower() in other.lower()][:3]
+    close = close or difflib.get_close_matches(clip_id, known, n=3, cutoff=0.5)
+    if close:
+        return f"did you mean {' or '.join(close)}?"
+    return f"ids look like {known[0]}" if known else "the manifest is empty"
