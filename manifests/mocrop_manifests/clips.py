@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -19,7 +19,7 @@ class Clip:
 
     clip_id: str = column("name of the clip in every output; letters, digits, `_` and `-` only")
     path: str = column("the video's path below SOURCE, with `/`")
-    label: int = column("class index, from 0, in the order of the sorted class names")
+    label: int = column("class index, from 0, in the order of the sorted class names", low=0)
     label_name: str = column("class name")
     split: str = column("part of the data set", choices=SPLITS)
     group: str = column("clips that must stay in one split share it; empty if unknown")
@@ -33,14 +33,14 @@ def write_clips(clips: Iterable[Clip]) -> str:
 def read_clips(path: Path) -> list[Clip]:
     """Read and validate a clip list; raises ManifestError with the line at fault."""
     clips = parse_rows(Clip, read_text(path), path)
-    check_ids([clip.clip_id for clip in clips], path)
-    return clips
+    check_ids({line: clip.clip_id for line, clip in clips.items()}, path)
+    return list(clips.values())
 
 
-def check_ids(clip_ids: list[str], source: str | Path) -> None:
-    """Raise ManifestError unless every clip_id is well formed and occurs once."""
+def check_ids(clip_ids: Mapping[int, str], source: str | Path) -> None:
+    """Raise ManifestError unless every clip_id, given by its line, is well formed and occurs once."""
     seen = set()
-    for line, clip_id in enumerate(clip_ids, start=2):
+    for line, clip_id in clip_ids.items():
         if not CLIP_ID.fullmatch(clip_id):
             raise ManifestError(f"{source}:{line}: column clip_id: {clip_id!r} is not a valid clip id")
         if clip_id in seen:

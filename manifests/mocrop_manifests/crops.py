@@ -18,7 +18,7 @@ class CropRow:
 
     clip_id: str = column("name of the clip in every output")
     path: str = column("the video's path below SOURCE, with `/`")
-    label: int = column("class index, from 0, in the order of the sorted class names")
+    label: int = column("class index, from 0, in the order of the sorted class names", low=0)
     label_name: str = column("class name")
     split: str = column("part of the data set", choices=SPLITS)
     group: str = column("clips that must stay in one split share it; empty if unknown")
@@ -55,12 +55,12 @@ def write_crops(rows: Iterable[CropRow]) -> str:
 def read_crops(path: Path) -> list[CropRow]:
     """Read and validate a crop manifest; raises ManifestError with the line at fault."""
     rows = parse_rows(CropRow, read_text(path), path)
-    check_ids([row.clip_id for row in rows], path)
-    for line, row in enumerate(rows, start=2):
+    check_ids({line: row.clip_id for line, row in rows.items()}, path)
+    for line, row in rows.items():
         problem = _problem(row)
         if problem:
             raise ManifestError(f"{path}:{line}: {problem}")
-    return rows
+    return list(rows.values())
 
 
 def _problem(row: CropRow) -> str:

@@ -114,8 +114,10 @@ def _parse_index(body: Any, path: Path) -> DatasetIndex:
     fields["shards"] = [ShardEntry(**_checked(entry, ShardEntry, path)) for entry in fields["shards"]]
     index = DatasetIndex(**fields)
     for shard in index.shards:
-        if Path(shard.file).name != shard.file:
-            raise ManifestError(f"{path}: shard name {shard.file!r} leaves the folder")
+        if Path(shard.file).name != shard.file or shard.file in ("", ".."):
+            raise ManifestError(f"{path}: shard name {shard.file!r} leaves the folder or names no file")
+    if len({shard.file for shard in index.shards}) != len(index.shards):
+        raise ManifestError(f"{path}: a shard is listed twice")
     if index.storage not in STORAGES or index.sample not in SAMPLES:
         raise ManifestError(f"{path}: unknown storage {index.storage!r} or sample {index.sample!r}")
     return index

@@ -8,7 +8,7 @@ import io
 import math
 import types
 import typing
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -19,9 +19,9 @@ class ManifestError(ValueError):
     """A table or index that does not hold what its schema promises; the message says where."""
 
 
-def column(meaning: str, *, unit: str = "", choices: tuple[str, ...] = ()) -> Any:
-    """Declare a column of a row dataclass: what it means, its unit, and its closed set of values."""
-    return dataclasses.field(metadata={"help": meaning, "unit": unit, "choices": choices})
+def column(meaning: str, *, unit: str = "", choices: tuple[str, ...] = (), low: int | None = None) -> Any:
+    """Declare a column of a row dataclass: what it means, its unit, its closed set of values, its minimum."""
+    return dataclasses.field(metadata={"help": meaning, "unit": unit, "choices": choices, "low": low})
 
 
 def columns(row_type: type[Any]) -> tuple[str, ...]:
@@ -37,8 +37,8 @@ def format_rows(row_type: type[Row], rows: Iterable[Row]) -> str:
     return "\n".join(lines) + "\n"
 
 
-def parse_rows(row_type: type[Row], text: str, source: str | Path) -> list[Row]:
-    """Parse a table; unknown columns are ignored, missing ones and bad values raise ManifestError."""
+def parse_rows(row_type: type[Row], text: str, source: str | Path) -> dict[int, Row]:
+    """Return the rows of a table by line; unknown columns are ignored, bad values raise ManifestError."""
     reader = csv.reader(io.StringIO(text, newline=""), strict=True)
     hints = typing.get_type_hints(row_type)
     fields = dataclasses.fields(row_type)  # type: ignore[arg-type]
@@ -50,22 +50,22 @@ def parse_rows(row_type: type[Row], text: str, source: str | Path) -> list[Row]:
         if missing:
             raise ManifestError(f"{source}:1: missing columns: {', '.join(missing)}")
         parsers = [
-            (field.name, header.index(field.name), _parser(hints[field.name], field.metadata["choices"]))
+            (field.name, header.index(field.name), _parser(hints[field.name], field.metadata))
             for field in fields
         ]
-        rows = []
+        rows: dict[int, Row] = {}
+        line = reader.line_num + 1
         for cells in reader:
             if len(cells) != len(header):
-                raise ManifestError(
-                    f"{source}:{reader.line_num}: {len(cells)} cells where the header has {len(header)}"
-                )
+                raise ManifestError(f"{source}:{line}: {len(cells)} cells where the header has {len(header)}")
             values = {}
             for name, position, parse in parsers:
                 try:
                     values[name] = parse(cells[position])
                 except ValueError as error:
-                    raise ManifestError(f"{source}:{reader.line_num}: column {name}: {error}") from None
-            rows.append(row_type(**values))
+                    raise ManifestError(f"{source}:{line}: column {name}: {error}") from None
+            rows[line] = row_type(**values)
+            line = reader.line_num + 1  # a quoted cell may span lines: a row is known by its first
     except csv.Error as error:
         raise ManifestError(f"{source}:{reader.line_num}: not valid CSV: {error}") from None
     return rows
@@ -91,8 +91,9 @@ def _cell(value: object) -> str:
     return '"' + text.replace('"', '""') + '"' if any(mark in text for mark in ',"\r\n') else text
 
 
-def _parser(hint: Any, choices: tuple[str, ...]) -> Callable[[str], Any]:
+def _parser(hint: Any, about: Mapping[str, Any]) -> Callable[[str], Any]:
     optional = isinstance(hint, types.UnionType)
+    choices, low = about["choices"], about["low"]
     base = next(a for a in typing.get_args(hint) if a is not type(None)) if optional else hint
 
     def parse(text: str) -> Any:
@@ -101,6 +102,8 @@ def _parser(hint: Any, choices: tuple[str, ...]) -> Callable[[str], Any]:
         if choices and text not in choices:
             raise ValueError(f"{text!r} is not one of {', '.join(choices)}")
         if base is int:
+            if low is not None and int(text) < low:
+                raise ValueError(f"{text} is under {low}")
             return int(text)
         if base is float:
             number = float(text)

@@ -1,7 +1,7 @@
 """Every setting of the pipeline: its default, its range and its help, in one place.
 
 Each stage has a frozen dataclass. The command line, the TOML file and the Python API all go through it, so
-all three accept the same values and fail with the same words.
+all three know the same settings and accept the same values.
 """
 
 from __future__ import annotations
@@ -9,6 +9,7 @@ from __future__ import annotations
 import dataclasses
 import hashlib
 import json
+import math
 import re
 import tomllib
 from dataclasses import dataclass
@@ -22,8 +23,8 @@ METHODS = ("mocrop-v1", "mocrop-v2", "full", "center", "center-square", "random"
 SETTINGS = {"attention": 224, "efficiency": 192}
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}")
 _GRID = re.compile(r"([1-9][0-9]{0,3})x([1-9][0-9]{0,3})")
-_FRAMES = re.compile(r"all|(?:(key|uniform):)?([1-9][0-9]*)")
-_SHARD_SIZE = re.compile(r"([1-9][0-9]*)(KB|MB|GB)?", re.IGNORECASE)
+_FRAMES = re.compile(r"all|(?:(key|uniform):)?([1-9][0-9]{0,8})")
+_SHARD_SIZE = re.compile(r"([1-9][0-9]{0,11})(KB|MB|GB)?", re.IGNORECASE)
 _UNITS = {"KB": 10**3, "MB": 10**6, "GB": 10**9}
 
 
@@ -54,7 +55,8 @@ class Settings:
 
     def __post_init__(self) -> None:
         for field in dataclasses.fields(self):  # type: ignore[arg-type]
-            check(field, getattr(self, field.name))
+            # frozen for everybody else: 1 and 1.0, a list and a tuple are one setting with one digest
+            object.__setattr__(self, field.name, check(field, getattr(self, field.name)))
 
     def digest(self) -> str:
         """Return a short hash of all values: equal settings, equal digest."""
@@ -67,18 +69,36 @@ def flag(field: dataclasses.Field[Any]) -> str:
     return "--" + field.name.replace("_", "-")
 
 
-def check(field: dataclasses.Field[Any], value: Any) -> None:
-    """Raise UsageError that names the setting, the value and what is allowed."""
-    if value is None:
-        return
-    note = field.metadata
-    low, high, name = note["low"], note["high"], flag(field)
+def check(field: dataclasses.Field[Any], value: Any) -> Any:
+    """Return the value of a setting in its own type; UsageError names setting, value and what fits."""
+    note, name = field.metadata, flag(field)
+    kind, _, optional = str(field.type).partition(" | ")
+    if value is None and optional:
+        return None
+    value = _typed(kind, value, name)
     if note["choices"] and value not in note["choices"]:
         raise UsageError(f"{name} {value!r}: choose one of {', '.join(note['choices'])}")
+    low, high = note["low"], note["high"]
     if low is not None and (value < low or (note["open_low"] and value == low)):
         raise UsageError(f"{name} {value}: must be {'above' if note['open_low'] else 'at least'} {low:g}")
     if high is not None and value > high:
         raise UsageError(f"{name} {value}: must be at most {high:g}")
+    return value
+
+
+def _typed(kind: str, value: Any, name: str) -> Any:
+    number = isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
+    if kind == "int" and number and isinstance(value, int):
+        return value
+    if kind == "float" and number:
+        return float(value)
+    if kind == "str" and isinstance(value, str):
+        return value
+    many = kind.startswith("tuple") and isinstance(value, list | tuple)
+    if many and all(isinstance(item, str) for item in value):
+        return tuple(value)
+    words = {"int": "a whole number", "float": "a number", "str": "a text"}
+    raise UsageError(f"{name} {value!r}: must be {words.get(kind, 'a list of texts')}")
 
 
 @dataclass(frozen=True)
@@ -254,9 +274,8 @@ def read_toml(path: Path) -> dict[str, Any]:
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         raise UsageError(f"--config {path}: {error}") from None
     values: dict[str, Any] = {}
-    if "seed" in body:
-        values["seed"] = body.pop("seed")
-    for table, content in body.items():
+    seed = {"seed": body.pop("seed")} if "seed" in body else {}
+    for table, content in [("crop", seed), *body.items()]:
         if table not in TABLES or not isinstance(content, dict):
             raise UsageError(f"--config {path}: unknown table [{table}]; there are {', '.join(TABLES)}")
         known = {field.name.replace("_", "-"): field for field in dataclasses.fields(TABLES[table])}  # type: ignore[arg-type]
@@ -266,5 +285,10 @@ def read_toml(path: Path) -> dict[str, Any]:
                 raise UsageError(
                     f"--config {path}: unknown key {key} in [{table}]; there are {', '.join(known)}"
                 )
-            values[field.name] = value
+            try:
+                typed = check(field, value)
+            except UsageError as error:
+                raise UsageError(f"--config {path}: [{table}] {error}") from None
+            if values.setdefault(field.name, typed) != typed:
+                raise UsageError(f"--config {path}: {key} has two values; all tables share one")
     return values

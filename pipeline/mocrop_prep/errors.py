@@ -26,7 +26,7 @@ CODES: dict[str, str] = {
 FALLBACKS: dict[str, str] = {
     "no-vectors": "the clip has no motion vectors: a single frame, or key frames only",
     "no-motion": "no vector is left after denoising: nothing moves",
-    "flat-motion": "every candidate window holds the same motion: none is better than another",
+    "flat-motion": "the density is the same everywhere: no window is better than another",
     "too-small": "the frame has fewer pixels than the grid has cells",
 }
 """Why a crop fell back to `center`: the closed set of reasons."""

@@ -17,7 +17,8 @@ def temporary_beside(path: Path) -> Iterator[Path]:
     """Yield the path of a temporary file in the folder of `path`, which is made; remove it in the end."""
     path.parent.mkdir(parents=True, exist_ok=True)
     # long names keep their end, where the suffix is; the worker's number keeps two of them apart
-    temporary = path.parent / f"{TEMPORARY}{os.getpid()}-{threading.get_native_id()}-{path.name[-160:]}"
+    end = os.fsencode(path.name)[-160:].decode("ascii", "replace").replace("\ufffd", "-")
+    temporary = path.parent / f"{TEMPORARY}{os.getpid()}-{threading.get_native_id()}-{end}"
     try:
         yield temporary
     finally:

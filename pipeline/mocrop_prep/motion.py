@@ -48,11 +48,12 @@ class Lattice:
 
     def cell_of(self, vectors: Vectors) -> NDArray[np.int64]:
         """Return the row-major cell number of each block centre; centres outside count at the edge."""
-        column = vectors.dst_x.astype(np.int64) * self.columns // self.width
-        row = vectors.dst_y.astype(np.int64) * self.rows // self.height
-        np.clip(column, 0, self.columns - 1, out=column)
-        np.clip(row, 0, self.rows - 1, out=row)
-        return row * self.columns + column
+        x = np.clip(vectors.dst_x.astype(np.int64), 0, self.width - 1)
+        y = np.clip(vectors.dst_y.astype(np.int64), 0, self.height - 1)
+        cells: NDArray[np.int64] = (
+            y * self.rows // self.height * self.columns + x * self.columns // self.width
+        )
+        return cells
 
     def column_edges(self) -> NDArray[np.int64]:
         """Return the first pixel of each column of cells, and the frame's width behind them."""

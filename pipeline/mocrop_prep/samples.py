@@ -92,7 +92,12 @@ def read_samples(stream: IO[bytes]) -> Iterator[Sample]:
             if member.name.endswith(".jpg"):
                 jpegs.append(content.read())
             elif member.name.endswith(".json"):
-                yield Sample(parse_info(json.loads(content.read())), tuple(jpegs))
+                info = parse_info(json.loads(content.read()))
+                if len(info.frame_index) != len(jpegs):
+                    raise ValueError(
+                        f"{member.name} tells of {len(info.frame_index)} frames, not {len(jpegs)}"
+                    )
+                yield Sample(info, tuple(jpegs))
                 jpegs = []
 
 

@@ -19,9 +19,10 @@ def reference_frames(extradata: bytes | None) -> int | None:
 
 
 def _first_sps(extradata: bytes) -> bytes | None:
-    if extradata[:1] == b"\x01" and len(extradata) > 8:  # avcC: version 1, then 16-bit lengths
+    if extradata[:1] == b"\x01" and len(extradata) > 8:  # avcC: version 1, the number of SPS, 16-bit lengths
         length = int.from_bytes(extradata[6:8])
-        return extradata[8 : 8 + length]
+        sps = extradata[8 : 8 + length]
+        return sps if extradata[5] & 31 and sps and sps[0] & 31 == _SPS else None
     for unit in extradata.split(_START_CODE)[1:]:
         if unit and unit[0] & 31 == _SPS:
             return unit.rstrip(b"\x00")

@@ -1,0 +1,144 @@
+"""Published files: whole under their name or not there at all."""
+
+from __future__ import annotations
+
+import hashlib
+import signal
+import subprocess
+import sys
+import threading
+from pathlib import Path
+
+import pytest
+from mocrop_prep.files import (
+    TEMPORARY,
+    publish,
+    publish_bytes,
+    publish_text,
+    sha256,
+    sweep,
+    temporary_beside,
+)
+
+
+def names(folder: Path) -> list[str]:
+    return sorted(path.name for path in folder.iterdir())
+
+
+def test_a_file_appears_under_its_name_when_it_is_finished(tmp_path: Path) -> None:
+    target = tmp_path / "new" / "folder" / "clip.mp4"
+    with publish(target) as temporary:
+        temporary.write_bytes(b"half")
+        assert not target.exists()
+        assert temporary.parent == target.parent
+        assert temporary.suffix == ".mp4"  # encoders choose their format by it
+        temporary.write_bytes(b"whole")
+    assert target.read_bytes() == b"whole"
+    assert names(target.parent) == ["clip.mp4"]
+
+
+def test_a_failure_leaves_the_old_file_and_nothing_else(tmp_path: Path) -> None:
+    target = tmp_path / "crops.csv"
+    publish_text(target, "old")
+    for failure in (ValueError, KeyboardInterrupt):
+
+        def work(failure: type[BaseException] = failure) -> None:
+            with publish(target) as temporary:
+                temporary.write_bytes(b"new and bro")
+                raise failure
+
+        with pytest.raises(failure):
+            work()
+    assert target.read_text() == "old"
+    assert names(tmp_path) == ["crops.csv"]
+
+
+def test_a_failure_before_the_first_byte_leaves_nothing(tmp_path: Path) -> None:
+    with pytest.raises(RuntimeError, match="no encoder"), publish(tmp_path / "a.mp4"):
+        raise RuntimeError("no encoder")
+    assert names(tmp_path) == []
+
+
+def test_a_body_that_writes_nothing_is_an_error_and_keeps_the_old_file(tmp_path: Path) -> None:
+    target = tmp_path / "a"
+    publish_bytes(target, b"old")
+    with pytest.raises(FileNotFoundError), publish(target):
+        pass
+    assert target.read_bytes() == b"old"
+
+
+def test_a_folder_in_the_way_is_an_error_and_stays(tmp_path: Path) -> None:
+    (tmp_path / "taken").mkdir()
+    with pytest.raises(OSError, match="taken"):
+        publish_bytes(tmp_path / "taken", b"x")
+    assert names(tmp_path) == ["taken"]
+
+
+def test_readers_of_the_old_file_are_not_disturbed(tmp_path: Path) -> None:
+    target = tmp_path / "a"
+    publish_bytes(target, b"old content")
+    with target.open("rb") as reader:
+        publish_bytes(target, b"new")
+        assert reader.read() == b"old content"
+    assert target.read_bytes() == b"new"
+
+
+@pytest.mark.parametrize("length", [1, 159, 160, 161, 254, 255])
+def test_names_may_be_as_long_as_the_file_system_allows(tmp_path: Path, length: int) -> None:
+    target = tmp_path / ("x" * (length - 4) + ".tar" if length > 4 else "x" * length)
+    publish_bytes(target, b"content")
+    assert names(tmp_path) == [target.name]
+
+
+def test_names_that_end_alike_do_not_meet_in_one_temporary(tmp_path: Path) -> None:
+    jobs = [tmp_path / f"{number}{'x' * 200}.tar" for number in range(8)]
+    barrier = threading.Barrier(len(jobs))
+
+    def work(target: Path) -> None:
+        with publish(target) as temporary:
+            temporary.write_bytes(target.name.encode())
+            barrier.wait(timeout=20)
+
+    threads = [threading.Thread(target=work, args=(target,)) for target in jobs]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert all(target.read_bytes() == target.name.encode() for target in jobs)
+    assert names(tmp_path) == sorted(target.name for target in jobs)
+
+
+def test_text_is_utf8_with_its_own_line_ends(tmp_path: Path) -> None:
+    publish_text(tmp_path / "t", "Tür\r\nb\n")
+    assert (tmp_path / "t").read_bytes() == b"T\xc3\xbcr\r\nb\n"
+
+
+def test_a_temporary_goes_in_the_end_written_or_not(tmp_path: Path) -> None:
+    with temporary_beside(tmp_path / "deep" / "a.mp4") as temporary:
+        assert temporary.name.startswith(TEMPORARY)
+    with temporary_beside(tmp_path / "deep" / "a.mp4") as temporary:
+        temporary.write_bytes(b"x")
+    assert names(tmp_path / "deep") == []
+
+
+def test_sweeping_removes_what_a_killed_run_left_and_nothing_else(tmp_path: Path) -> None:
+    program = (  # a run that dies between writing and renaming
+        "import os, signal, sys; from pathlib import Path; from mocrop_prep.files import publish\n"
+        "with publish(Path(sys.argv[1])) as temporary:\n"
+        "    temporary.write_bytes(b'half'); os.kill(os.getpid(), signal.SIGKILL)"
+    )
+    done = subprocess.run([sys.executable, "-c", program, tmp_path / "a.parquet"], check=False)
+    assert done.returncode == -signal.SIGKILL
+    publish_bytes(tmp_path / "b.parquet", b"whole")
+    (tmp_path / f"{TEMPORARY}folder").mkdir()
+    assert len(names(tmp_path)) == 3
+    assert sweep(tmp_path) == 1
+    assert names(tmp_path) == [f"{TEMPORARY}folder", "b.parquet"]
+    assert sweep(tmp_path) == 0
+    assert sweep(tmp_path / "missing") == 0
+
+
+@pytest.mark.parametrize("content", [b"", b"abc", bytes(3_000_000)])
+def test_the_checksum_is_sha256(tmp_path: Path, content: bytes) -> None:
+    (tmp_path / "f").write_bytes(content)
+    assert sha256(tmp_path / "f") == hashlib.sha256(content).hexdigest()

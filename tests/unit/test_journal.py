@@ -1,0 +1,160 @@
+"""The journal: what was appended is read back, whatever a crash did to the file."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from mocrop_prep.journal import Journal, Record, fingerprint
+
+DONE = Record("a", "key-a", "ok", seconds=0.5, data={"frames": 12, "sha256": "00"})
+FAILED = Record("b", "key-b", "failed", "corrupt", "b.avi: damaged", "transcode", traceback="Traceback\n  x")
+
+
+def write(path: Path, *records: Record) -> None:
+    with Journal(path) as journal:
+        for record in records:
+            journal.append(record)
+
+
+def test_records_are_read_back_as_they_were(tmp_path: Path) -> None:
+    path = tmp_path / "journal" / "crop.jsonl"
+    write(path, DONE, FAILED)
+    assert Journal(path).read() == {"a": DONE, "b": FAILED}
+    assert (DONE.failed, FAILED.failed) == (False, True)
+
+
+def test_a_missing_file_is_an_empty_journal(tmp_path: Path) -> None:
+    assert Journal(tmp_path / "none").read() == {}
+
+
+@settings(max_examples=40)
+@given(
+    st.lists(
+        st.builds(
+            Record,
+            clip_id=st.sampled_from("abc"),
+            key=st.text(max_size=5),
+            status=st.sampled_from(("ok", "failed")),
+            detail=st.text(max_size=20),
+            seconds=st.floats(0, 1e6),
+            data=st.dictionaries(st.text(max_size=4), st.integers() | st.text(max_size=4), max_size=3),
+        ),
+        max_size=8,
+    )
+)
+def test_the_last_record_of_a_clip_wins_whatever_is_in_it(
+    tmp_path_factory: pytest.TempPathFactory, records: list[Record]
+) -> None:
+    path = tmp_path_factory.mktemp("journal") / "run.jsonl"
+    for half in (records[:4], records[4:]):
+        write(path, *half)
+    assert Journal(path).read() == {record.clip_id: record for record in records}
+
+
+def test_every_length_of_a_torn_last_line_is_dropped_and_written_over(tmp_path: Path) -> None:
+    path = tmp_path / "run.jsonl"
+    write(path, DONE)
+    whole = path.read_bytes()
+    write(path, FAILED)
+    line = path.read_bytes()[len(whole) :]
+    for length in (*range(0, len(line), 7), len(line) - 1):
+        path.write_bytes(whole + line[:length])
+        assert Journal(path).read() == {"a": DONE}
+        write(path, FAILED)
+        assert path.read_bytes() == whole + line
+        assert Journal(path).read() == {"a": DONE, "b": FAILED}
+
+
+def test_a_first_line_that_is_torn_leaves_an_empty_journal(tmp_path: Path) -> None:
+    path = tmp_path / "run.jsonl"
+    path.write_bytes(b'{"clip_id": "a", "ke')
+    assert Journal(path).read() == {}
+    write(path, FAILED)
+    assert Journal(path).read() == {"b": FAILED}
+
+
+@pytest.mark.parametrize(
+    "damage",
+    [b"", b"{", b"\x00" * 40, b"\xff\xfe{}", b"[1, 2]", b"null", b"3", b'{"clip_id": "b"}', b'{"new": 1}'],
+)
+def test_a_damaged_line_costs_its_own_record_only(tmp_path: Path, damage: bytes) -> None:
+    path = tmp_path / "run.jsonl"
+    write(path, DONE, FAILED)
+    first, second, _ = path.read_bytes().split(b"\n")
+    third = first.replace(b'"a"', b'"c"')
+    path.write_bytes(b"\n".join([first, damage, third, b""]))
+    assert set(Journal(path).read()) == {"a", "c"}
+    path.write_bytes(b"\n".join([first, damage, second, b""]))
+    assert Journal(path).read() == {"a": DONE, "b": FAILED}
+
+
+def test_a_record_survives_the_death_of_its_process(tmp_path: Path) -> None:
+    path = tmp_path / "run.jsonl"
+    program = (
+        "import os, signal, sys; from pathlib import Path; from mocrop_prep.journal import Journal, Record\n"
+        "journal = Journal(Path(sys.argv[1])); journal.__enter__()\n"
+        "journal.append(Record('a', 'key', 'ok')); os.kill(os.getpid(), signal.SIGKILL)"
+    )
+    done = subprocess.run([sys.executable, "-c", program, path], check=False, env=os.environ)
+    assert done.returncode == -signal.SIGKILL
+    assert Journal(path).read() == {"a": Record("a", "key", "ok")}
+
+
+def test_each_record_is_one_line_of_json(tmp_path: Path) -> None:
+    path = tmp_path / "run.jsonl"
+    write(path, Record("ä", "k", "failed", "internal", "two\nlines\r\u2028and more"))
+    content = path.read_bytes()
+    assert content.count(b"\n") == 1
+    assert json.loads(content)["detail"] == "two\nlines\r\u2028and more"
+
+
+def test_a_closed_journal_takes_no_records(tmp_path: Path) -> None:
+    journal = Journal(tmp_path / "run.jsonl")
+    with pytest.raises(ValueError, match="not open"):
+        journal.append(DONE)
+    with journal:
+        journal.append(DONE)
+    with pytest.raises(ValueError, match="not open"):
+        journal.append(DONE)
+
+
+def test_equal_inputs_have_equal_fingerprints_in_any_process() -> None:
+    parts = "('clip', 3, 1.5, None, {'b': 1, 'a': [2, 'ä']})"
+    program = f"from mocrop_prep.journal import fingerprint; print(fingerprint(*{parts}))"
+    done = subprocess.run(
+        [sys.executable, "-c", program],
+        env=os.environ | {"PYTHONHASHSEED": "5"},
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    mine = fingerprint("clip", 3, 1.5, None, {"a": [2, "ä"], "b": 1})
+    assert done.stdout.strip() == mine
+    assert len(mine) == 20
+
+
+def test_every_difference_changes_the_fingerprint() -> None:
+    inputs: list[tuple[object, ...]] = [
+        ("ab", "c"),
+        ("a", "bc"),
+        ("abc",),
+        (["ab", "c"],),
+        ("c", "ab"),
+        ("ab", "c", None),
+        ("ab", "c", ""),
+        ("ab", "c", 0),
+        ("ab", "c", "0"),
+        ("ab", "c", False),
+        ("ab", "c", 0.5),
+        ("ab", {"c": 1}),
+        ("ab", {"c": 2}),
+    ]
+    assert len({fingerprint(*parts) for parts in inputs}) == len(inputs)
