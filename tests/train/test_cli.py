@@ -1,0 +1,195 @@
+"""The two commands, as people call them."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from click.testing import CliRunner, Result
+from mocrop_train import checkpoint, config
+from mocrop_train.cli import compare_main, main
+from mocrop_train.config import TrainConfig
+
+TINY = ["--model", "mobilenet_v2", "--epochs", 1, "--batch-size", 8, "--segments", 2, "--device", "cpu"]
+
+
+def call(*arguments: object, command: Any = main) -> Result:
+    return CliRunner().invoke(command, [str(argument) for argument in arguments])
+
+
+def refused(result: Result) -> str:
+    """Return the one line on stderr with which a command has refused."""
+    assert result.exit_code == 2, result.output
+    lines = result.stderr.splitlines()
+    assert len(lines) == 1, result.stderr
+    assert result.stdout == ""
+    return lines[0]
+
+
+def test_train_evaluate_and_compare(toys: Any, tmp_path: Path) -> None:
+    folder, run, other = toys.write(), tmp_path / "run", tmp_path / "other.json"
+    trained = call("--shards", folder, "--out", run, *TINY)
+    assert trained.exit_code == 0, trained.output
+    assert "best.pt: epoch 1 of 1 (the last one; there is no split val)" in trained.stdout
+    assert "test: top-1" in trained.stdout
+    assert trained.stderr.count("epoch 1") == 1
+    found = call("--shards", folder, "--eval-only", "--checkpoint", run / "best.pt", "--json", other)
+    assert found.exit_code == 0, found.output
+    table = call(run / "predictions.json", other, "--json", tmp_path / "t.json", command=compare_main)
+    assert table.exit_code == 0, table.output
+    assert json.loads((tmp_path / "t.json").read_text())["comparisons"][0]["ties"] == 12
+
+
+def test_quiet_leaves_only_the_result(toys: Any, tmp_path: Path) -> None:
+    result = call("--shards", toys.write(), "--out", tmp_path / "run", "--quiet", *TINY)
+    assert result.exit_code == 0
+    assert result.stderr == ""
+    assert "top-1" in result.stdout
+
+
+def test_predictions_go_where_they_are_asked_for(toys: Any, tmp_path: Path) -> None:
+    call("--shards", toys.write(), "--out", tmp_path / "run", "--json", tmp_path / "deep" / "p.json", *TINY)
+    assert (tmp_path / "deep" / "p.json").exists()
+    assert not (tmp_path / "run" / "predictions.json").exists()
+
+
+def test_a_resumed_run_needs_no_settings(toys: Any, tmp_path: Path) -> None:
+    folder, run = toys.write(), tmp_path / "run"
+    call("--shards", folder, "--out", run, *TINY)
+    again = call("--shards", folder, "--out", run, "--resume")
+    assert again.exit_code == 0, again.output
+    assert "epoch 1 of 1" in again.stdout
+    assert "--epochs 5: a resumed run keeps its settings" in refused(
+        call("--shards", folder, "--out", run, "--resume", "--epochs", 5)
+    )
+
+
+def test_a_settings_file_is_used_and_the_command_line_wins(toys: Any, tmp_path: Path) -> None:
+    file = tmp_path / "train.toml"
+    file.write_text('model = "mobilenet_v2"\nepochs = 5\nsegments = 2\ndevice = "cpu"\n')
+    call("--shards", toys.write(), "--out", tmp_path / "run", "--config", file, "--epochs", 1)
+    used = json.loads((tmp_path / "run" / "config.json").read_text())["config"]
+    assert (used["model"], used["epochs"], used["segments"]) == ("mobilenet_v2", 1, 2)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ([], "Missing option '--shards'"),
+        (["--shards", "nowhere", "--out", "run"], "nowhere/dataset.json: no such file"),
+        (["--shards", "nowhere"], "--out RUN is needed"),
+        (["--shards", "nowhere", "--out", "run", "--lr", "fast"], "'fast' is not a valid float"),
+        (["--shards", "nowhere", "--out", "run", "--lr", "-1"], "--lr: -1.0 is not in the range 0.0 or more"),
+        (["--shards", "nowhere", "--out", "run", "--model", "vgg"], "'vgg' is not one of"),
+        (["--shards", "nowhere", "--out", "run", "--epoch", "3"], "No such option"),
+        (["--shards", "nowhere", "--out", "run", "extra"], "unexpected extra argument"),
+        (["--shards", "nowhere", "--eval-only"], "--eval-only needs --checkpoint FILE"),
+        (["--shards", "nowhere", "--eval-only", "--resume"], "exclude each other"),
+        (
+            ["--shards", "nowhere", "--out", "run", "--checkpoint", "x.pt"],
+            "--checkpoint goes with --eval-only",
+        ),
+        (["--shards", "nowhere", "--out", "run", "--split", "val"], "--split goes with --eval-only"),
+        (["--shards", "nowhere", "--out", "run", "--config", "no.toml"], "no.toml: no such file"),
+        (["--shards", "nowhere", "--out", "run", "--resume"], "last.pt: no such checkpoint"),
+    ],
+)
+def test_bad_usage_is_one_line_and_exit_2(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, arguments: list[str], message: str
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert message in refused(call(*arguments))
+    assert not (tmp_path / "run").exists()
+
+
+def test_compare_needs_two_files_that_exist(tmp_path: Path) -> None:
+    assert "two prediction files or more" in refused(call("a.json", command=compare_main))
+    assert "a.json: no such file" in refused(
+        call(tmp_path / "a.json", tmp_path / "b.json", command=compare_main)
+    )
+
+
+@pytest.mark.parametrize("workers", [0, 1])
+def test_an_error_in_a_worker_process_is_one_line_too(toys: Any, tmp_path: Path, workers: int) -> None:
+    folder = toys.write()
+    shard = folder / "train-000000.tar"
+    data = bytearray(shard.read_bytes())
+    at = data.index(b"\xff\xd8\xff")
+    data[at : at + 3] = b"xxx"
+    shard.write_bytes(data)
+    line = refused(
+        call(
+            "--shards",
+            folder,
+            "--out",
+            tmp_path / "run",
+            "--quiet",
+            *TINY,
+            "--segments",
+            6,
+            "--workers",
+            workers,
+        )
+    )
+    assert "train-000000.tar: clip across__train_000, frame 0: not a whole JPEG" in line
+
+
+def test_debug_shows_where_an_error_comes_from(tmp_path: Path) -> None:
+    result = call("--shards", tmp_path, "--out", tmp_path / "run", "--debug")
+    assert result.exception is not None
+    assert "no such file" in str(result.exception)
+    assert result.exit_code != 0
+
+
+def test_verify_finds_a_changed_byte(toys: Any, tmp_path: Path) -> None:
+    folder = toys.write()
+    shard = folder / "test-000000.tar"
+    data = bytearray(shard.read_bytes())
+    data[-1] ^= 1
+    shard.write_bytes(data)
+    assert "test-000000.tar: sha256" in refused(
+        call("--shards", folder, "--out", tmp_path / "run", "--verify", *TINY)
+    )
+
+
+def test_help_tells_every_setting_with_its_default_and_examples() -> None:
+    text = " ".join(call("--help").stdout.split())
+    for field in dataclasses.fields(TrainConfig):
+        assert config.flag(field.name) in text
+        assert " ".join(field.metadata["help"].split()[:4]) in text
+    assert text.count("[default: ") >= len(dataclasses.fields(TrainConfig))
+    assert "Examples:" in text
+    assert "exact McNemar" in " ".join(call("--help", command=compare_main).stdout.split())
+
+
+def test_help_and_bad_usage_do_not_wait_for_torch() -> None:
+    code = "import sys, mocrop_train.cli; sys.exit('torch' in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
+
+
+@pytest.mark.slow
+def test_a_killed_run_goes_on_to_the_same_weights(toys: Any, tmp_path: Path) -> None:
+    folder = toys.write()
+    code = "from mocrop_train.cli import main; main()"
+    arguments = ["--shards", folder, *TINY, "--epochs", 12, "--dropout", 0.3, "--threads", 1, "--quiet"]
+    command = [sys.executable, "-c", code, *map(str, arguments), "--out"]
+    subprocess.run([*command, tmp_path / "whole"], check=True, capture_output=True)
+    process = subprocess.Popen([*command, tmp_path / "cut"], stdout=subprocess.DEVNULL)
+    log = tmp_path / "cut" / "log.csv"
+    while not log.exists() or log.read_text().count("\n") < 4:
+        assert process.poll() is None, "the run ended before it could be killed"
+        time.sleep(0.01)
+    process.kill()
+    process.wait()
+    assert checkpoint.load(tmp_path / "cut" / "last.pt")["epoch"] < 12
+    resume = [sys.executable, "-c", code, "--shards", str(folder), "--out", str(tmp_path / "cut"), "--resume"]
+    subprocess.run(resume, check=True, capture_output=True)
+    whole, cut = (checkpoint.load(tmp_path / run / "last.pt")["model"] for run in ("whole", "cut"))
+    assert all(torch.equal(whole[key], cut[key]) for key in whole)

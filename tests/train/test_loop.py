@@ -1,0 +1,241 @@
+"""Whole training runs, small ones: they learn, they stop where they should, they go on to the bit."""
+
+from __future__ import annotations
+
+import csv
+import dataclasses
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from mocrop_train import checkpoint, config, loop
+from mocrop_train.config import TrainConfig
+from mocrop_train.errors import TrainError
+
+TINY = TrainConfig(model="mobilenet_v2", epochs=3, batch_size=8, device="cpu", workers=0, segments=2)
+
+
+def weights(path: Path) -> dict[str, torch.Tensor]:
+    state: dict[str, torch.Tensor] = checkpoint.load(path)["model"]
+    return state
+
+
+def same(a: dict[str, torch.Tensor], b: dict[str, torch.Tensor]) -> bool:
+    return a.keys() == b.keys() and all(torch.equal(a[key], b[key]) for key in a)
+
+
+class InterruptionError(Exception):
+    pass
+
+
+def interrupt_after(monkeypatch: pytest.MonkeyPatch, epochs: int) -> None:
+    """Let the next run die at the start of the epoch after `epochs`, as a kill there would."""
+    whole = loop._train_epoch
+
+    def dying(run: Any, *rest: Any) -> dict[str, float]:
+        if run.epoch == epochs:
+            raise InterruptionError
+        return whole(run, *rest)
+
+    monkeypatch.setattr(loop, "_train_epoch", dying)
+
+
+def test_a_separable_toy_set_is_learned_from_scratch(toys: Any, tmp_path: Path) -> None:
+    folder = toys.write(clips=toys.clips(train=60, test=30))
+    settings = TrainConfig(epochs=6, batch_size=8, segments=2, device="cpu", min_scale=0.75, flip=False)
+    report = loop.train(folder, tmp_path / "run", settings)
+    losses = [row["train_loss"] for row in report.history]
+    assert losses[-1] < losses[0]
+    assert report.test is not None
+    assert report.test.top1 > 0.9
+
+
+def test_a_frozen_run_trains_the_head_alone(toys: Any, tmp_path: Path) -> None:
+    torch.manual_seed(1)
+    from mocrop_train.models import build_model
+
+    start = build_model(TINY, 3)
+    torch.save(start.backbone.state_dict(), tmp_path / "backbone.pth")
+    settings = dataclasses.replace(
+        TINY, freeze=True, weights=str(tmp_path / "backbone.pth"), epochs=20, dropout=0.1
+    )
+    report = loop.train(toys.write(), tmp_path / "run", settings)
+    found = weights(tmp_path / "run" / "best.pt")
+    for key, value in start.backbone.state_dict().items():
+        assert torch.equal(found[f"backbone.{key}"], value), key
+    assert report.history[-1]["train_loss"] < report.history[0]["train_loss"]
+
+
+@pytest.mark.parametrize("freeze", [False, True])
+def test_a_resumed_run_ends_with_the_very_weights_of_an_uninterrupted_one(
+    toys: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, freeze: bool
+) -> None:
+    folder = toys.write(clips=toys.clips(train=20, val=6, test=6))
+    settings = dataclasses.replace(TINY, freeze=freeze, dropout=0.3)
+    whole = loop.train(folder, tmp_path / "whole", settings)
+    with monkeypatch.context() as patch:
+        interrupt_after(patch, 1)
+        with pytest.raises(InterruptionError):
+            loop.train(folder, tmp_path / "cut", settings)
+    assert checkpoint.load(tmp_path / "cut" / "last.pt")["epoch"] == 1
+    saved = config.resumed(checkpoint.load(tmp_path / "cut" / "last.pt")["config"], {})
+    resumed = loop.train(folder, tmp_path / "cut", saved, resume=True)
+    for name in ("last.pt", "best.pt"):
+        assert same(weights(tmp_path / "whole" / name), weights(tmp_path / "cut" / name))
+    assert [row["train_loss"] for row in resumed.history] == [row["train_loss"] for row in whole.history]
+    texts = [
+        (tmp_path / run / "predictions.json").read_text().replace(f"{run}/best.pt", "")
+        for run in ("whole", "cut")
+    ]
+    assert texts[0] == texts[1]
+
+
+def test_a_seed_decides_a_run_and_another_seed_another(toys: Any, tmp_path: Path) -> None:
+    folder = toys.write(clips=toys.clips(train=12, test=0))
+    settings = dataclasses.replace(TINY, epochs=1)
+    for name, seed, workers in (("a", 0, 0), ("b", 0, 2), ("c", 1, 0)):
+        loop.train(folder, tmp_path / name, dataclasses.replace(settings, seed=seed, workers=workers))
+    a, b, c = (weights(tmp_path / name / "last.pt") for name in "abc")
+    assert same(a, b)
+    assert not same(a, c)
+
+
+def test_both_storages_train_to_the_same_weights(toys: Any, tmp_path: Path) -> None:
+    clips = toys.clips(train=12, test=0)
+    found = []
+    for storage in ("webdataset", "parquet"):
+        folder = toys.write(storage, clips, storage=storage)
+        loop.train(folder, tmp_path / f"run-{storage}", dataclasses.replace(TINY, epochs=1))
+        found.append(weights(tmp_path / f"run-{storage}" / "last.pt"))
+    assert same(*found)
+
+
+def test_the_best_epoch_on_val_is_kept_and_tested(toys: Any, tmp_path: Path) -> None:
+    folder = toys.write(clips=toys.clips(train=18, val=9, test=6))
+    report = loop.train(folder, tmp_path / "run", dataclasses.replace(TINY, epochs=4, lr=0.01))
+    ranks = [(row["val_top1"], -row["val_loss"]) for row in report.history]
+    assert report.best == ranks.index(max(ranks)) + 1
+    assert checkpoint.load(tmp_path / "run" / "best.pt")["epoch"] == report.best
+    assert checkpoint.load(tmp_path / "run" / "last.pt")["epoch"] == 4
+
+
+def test_without_val_the_last_epoch_is_taken(toys: Any, tmp_path: Path) -> None:
+    report = loop.train(toys.write(), tmp_path / "run", TINY)
+    assert report.best == 3
+    assert checkpoint.load(tmp_path / "run" / "best.pt")["epoch"] == 3
+    assert "val_top1" not in report.history[0]
+
+
+def test_a_run_folder_tells_what_was_run_and_how_it_went(toys: Any, tmp_path: Path) -> None:
+    loop.train(toys.write(), tmp_path / "run", TINY)
+    about = json.loads((tmp_path / "run" / "config.json").read_text())
+    assert about["config"] == dataclasses.asdict(TINY.resolved(32))
+    assert about["versions"]["torch"] == torch.__version__
+    with (tmp_path / "run" / "log.csv").open() as stream:
+        rows = list(csv.DictReader(stream))
+    assert [row["epoch"] for row in rows] == ["1", "2", "3"]
+    assert sorted(path.name for path in (tmp_path / "run").iterdir()) == [
+        "best.pt",
+        "config.json",
+        "last.pt",
+        "log.csv",
+        "predictions.json",
+    ]
+
+
+def test_checkpoints_hold_plain_values_only(toys: Any, tmp_path: Path) -> None:
+    loop.train(toys.write(), tmp_path / "run", dataclasses.replace(TINY, epochs=1))
+    body = torch.load(tmp_path / "run" / "last.pt", weights_only=True)
+    assert body["classes"] == ["across", "down", "slanted"]
+    assert body["config"]["model"] == "mobilenet_v2"
+    assert {"model", "optimizer", "scaler", "rng", "epoch", "step"} <= body.keys()
+
+
+def test_a_loss_that_is_no_number_stops_the_run_in_one_line(toys: Any, tmp_path: Path) -> None:
+    settings = dataclasses.replace(TINY, optimizer="sgd", lr=1e30, warmup=0.0)
+    with pytest.raises(
+        TrainError, match=r"epoch \d+, step \d+: the loss is (nan|inf); start anew with a lower --lr"
+    ) as caught:
+        loop.train(toys.write(), tmp_path / "run", settings)
+    assert "\n" not in str(caught.value)
+
+
+def test_a_shard_set_without_test_trains_and_says_so(
+    toys: Any, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    report = loop.train(
+        toys.write(clips=toys.clips(test=0)), tmp_path / "run", dataclasses.replace(TINY, epochs=1)
+    )
+    assert report.test is None
+    assert "no clips in split test, so there is no test result" in caplog.text
+    assert not (tmp_path / "run" / "predictions.json").exists()
+
+
+def test_a_shard_set_without_training_clips_is_refused_and_leaves_nothing(toys: Any, tmp_path: Path) -> None:
+    with pytest.raises(TrainError, match="no clips in split train; there are test"):
+        loop.train(toys.write(clips=toys.clips(train=0)), tmp_path / "run", TINY)
+    assert not (tmp_path / "run").exists()
+
+
+def test_a_finished_run_is_not_overwritten(toys: Any, tmp_path: Path) -> None:
+    folder = toys.write()
+    loop.train(folder, tmp_path / "run", dataclasses.replace(TINY, epochs=1))
+    before = (tmp_path / "run" / "last.pt").read_bytes()
+    with pytest.raises(TrainError, match="holds a run already; --resume goes on with it"):
+        loop.train(folder, tmp_path / "run", TINY)
+    assert (tmp_path / "run" / "last.pt").read_bytes() == before
+
+
+def test_a_run_that_died_before_best_pt_was_written_gets_it_when_resumed(toys: Any, tmp_path: Path) -> None:
+    folder, settings = toys.write(), dataclasses.replace(TINY, epochs=1)
+    first = loop.train(folder, tmp_path / "run", settings)
+    (tmp_path / "run" / "best.pt").unlink()
+    again = loop.train(folder, tmp_path / "run", settings.resolved(32), resume=True)
+    assert again.test == first.test
+
+
+def test_a_run_is_not_resumed_on_other_shards(toys: Any, tmp_path: Path) -> None:
+    settings = dataclasses.replace(TINY, epochs=1)
+    loop.train(toys.write("one"), tmp_path / "run", settings)
+    other = toys.write("two", toys.clips(train=9))
+    with pytest.raises(TrainError, match="trained on other shards"):
+        loop.train(other, tmp_path / "run", settings.resolved(32), resume=True)
+
+
+def test_a_checkpoint_of_this_trainer_can_be_fine_tuned_on_other_classes(toys: Any, tmp_path: Path) -> None:
+    loop.train(toys.write(), tmp_path / "first", dataclasses.replace(TINY, epochs=1))
+    clips = [clip for clip in toys.clips() if clip.label < 2]
+    folder = toys.write("two-classes", clips, classes=toys.classes[:2])
+    settings = dataclasses.replace(TINY, epochs=1, freeze=True, weights=str(tmp_path / "first" / "best.pt"))
+    loop.train(folder, tmp_path / "second", settings)
+    first, second = weights(tmp_path / "first" / "best.pt"), weights(tmp_path / "second" / "best.pt")
+    assert torch.equal(first["backbone.features.0.0.weight"], second["backbone.features.0.0.weight"])
+    assert second["head.linear.weight"].shape[0] == 2
+
+
+@pytest.mark.parametrize(("amp", "optimizer"), [("off", "sgd"), ("bf16", "adamw")])
+def test_precisions_and_optimizers_train(toys: Any, tmp_path: Path, amp: str, optimizer: str) -> None:
+    settings = dataclasses.replace(
+        TINY, epochs=2, amp=amp, optimizer=optimizer, clip_grad=1.0, label_smoothing=0.1, schedule="step"
+    )
+    report = loop.train(toys.write(clips=toys.clips(train=6, test=3)), tmp_path / "run", settings)
+    assert report.history[1]["train_loss"] != report.history[0]["train_loss"]
+    state = weights(tmp_path / "run" / "last.pt")
+    assert {value.dtype for value in state.values()} == {torch.float32, torch.int64}
+
+
+def test_half_precision_without_a_gpu_is_refused(toys: Any, tmp_path: Path) -> None:
+    with pytest.raises(TrainError, match="--amp fp16 needs a GPU"):
+        loop.train(toys.write(), tmp_path / "run", dataclasses.replace(TINY, amp="fp16"))
+
+
+def test_the_learning_rate_warms_up_peaks_and_falls() -> None:
+    cosine = [loop.lr_factor(step, 100, TrainConfig(warmup=0.1)) for step in range(100)]
+    assert cosine[:10] == sorted(cosine[:10])
+    assert cosine[10:] == sorted(cosine[10:], reverse=True)
+    assert max(cosine) == pytest.approx(1.0, abs=0.01)
+    assert 0 <= cosine[-1] < 0.001
+    stepped = [loop.lr_factor(step, 100, TrainConfig(warmup=0.0, schedule="step")) for step in range(100)]
+    assert [stepped[at] for at in (0, 49, 50, 74, 75, 99)] == [1.0, 1.0, 0.1, 0.1, 0.01, 0.01]

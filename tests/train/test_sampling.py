@@ -1,0 +1,112 @@
+"""Temporal segments, the order of an epoch, and batches of unequal clips."""
+
+from __future__ import annotations
+
+import itertools
+from typing import Any
+
+import numpy as np
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+from mocrop_manifests import read_dataset
+from mocrop_train import data
+from mocrop_train.data import ClipFrames, EvalClips, ShuffledClips, TrainClips, collate, segment_frames
+
+CPU = torch.device("cpu")
+
+
+@given(stored=st.integers(1, 60), segments=st.integers(1, 12), seed=st.integers(0, 2**32 - 1))
+def test_one_frame_of_each_segment_in_order(stored: int, segments: int, seed: int) -> None:
+    torch.manual_seed(seed)
+    drawn = segment_frames(stored, segments)
+    assert len(drawn) == segments
+    assert drawn == sorted(drawn)
+    for part, frame in enumerate(drawn):
+        if stored >= segments:
+            assert part * stored // segments <= frame < (part + 1) * stored // segments
+    if stored <= segments:
+        assert set(drawn) == set(range(stored))
+
+
+@given(stored=st.integers(1, 20), segments=st.integers(1, 6))
+def test_every_stored_frame_has_its_turn(stored: int, segments: int) -> None:
+    torch.manual_seed(0)
+    seen = {frame for _ in range(400) for frame in segment_frames(stored, segments)}
+    assert seen == set(range(stored))
+
+
+@given(
+    sizes=st.lists(st.integers(1, 9), min_size=1, max_size=12),
+    window=st.integers(1, 5),
+    seed=st.integers(0, 2**31),
+    epoch=st.integers(0, 1000),
+)
+def test_an_epoch_has_every_clip_once_and_follows_from_seed_and_number(
+    sizes: list[int], window: int, seed: int, epoch: int
+) -> None:
+    edges = np.cumsum([0, *sizes]).tolist()
+    chunks = [range(a, b) for a, b in itertools.pairwise(edges)]
+    order = ShuffledClips(chunks, seed, window=window)
+    order.epoch = epoch
+    drawn = list(order)
+    assert sorted(clip for clip, _ in drawn) == list(range(sum(sizes)))
+    assert len(order) == len(drawn)
+    again = ShuffledClips(chunks, seed, window=window)
+    again.epoch = epoch
+    assert list(again) == drawn
+
+
+def test_epochs_and_seeds_differ_in_order_and_in_draws() -> None:
+    chunks = [range(10 * i, 10 * i + 10) for i in range(8)]
+    orders = []
+    for seed, epoch in ((0, 0), (0, 1), (1, 0)):
+        order = ShuffledClips(chunks, seed)
+        order.epoch = epoch
+        orders.append(list(order))
+    assert orders[0] != orders[1]
+    assert orders[0] != orders[2]
+
+
+def test_clips_are_shuffled_within_a_window_of_chunks_only() -> None:
+    chunks = [range(10 * i, 10 * i + 10) for i in range(6)]
+    order = [clip for clip, _ in ShuffledClips(chunks, 3, window=2)]
+    for start in range(0, 60, 20):
+        assert len({clip // 10 for clip in order[start : start + 20]}) == 2
+    assert order[:20] != sorted(order[:20])
+
+
+def test_training_clips_do_not_depend_on_the_workers(toys: Any) -> None:
+    folder = toys.write()
+    source = ClipFrames(folder, read_dataset(folder), "train")
+
+    def noisy(frames: torch.Tensor) -> torch.Tensor:
+        return frames + torch.randint(0, 9, frames.shape, dtype=torch.uint8)
+
+    found = []
+    for workers in (0, 2):
+        clips = TrainClips(source, 3, noisy)
+        order = ShuffledClips(source.chunks, 5)
+        found.append(list(data.loader(clips, batch_size=5, workers=workers, device=CPU, sampler=order)))
+    assert all(torch.equal(a.frames, b.frames) for a, b in zip(*found, strict=True))
+    assert all(torch.equal(a.labels, b.labels) for a, b in zip(*found, strict=True))
+
+
+def test_reading_a_training_clip_leaves_the_global_generator_alone(toys: Any) -> None:
+    folder = toys.write()
+    clips = TrainClips(ClipFrames(folder, read_dataset(folder), "train"), 3, lambda frames: frames)
+    torch.manual_seed(1)
+    expected = torch.rand(4)
+    torch.manual_seed(1)
+    clips[0, 99]
+    assert torch.equal(torch.rand(4), expected)
+
+
+def test_evaluation_sees_all_frames_of_clips_of_any_length(toys: Any) -> None:
+    clips = [toys.clip("a", 0, frames=1), toys.clip("bb", 2, frames=5), toys.clip("ccc", 1, frames=2)]
+    folder = toys.write(clips=clips)
+    source = ClipFrames(folder, read_dataset(folder), "train")
+    batch = collate([EvalClips(source, lambda frames: frames)[i] for i in range(3)])
+    assert batch.counts.tolist() == [1, 5, 2]
+    assert batch.labels.tolist() == [0, 2, 1]
+    assert torch.equal(batch.frames[1:6], source.read(1, range(5)))

@@ -1,0 +1,330 @@
+"""Every setting of a training run: its default, its range and its help, in one place.
+
+The command line, the TOML file and the checks are all made from the fields of TrainConfig.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import difflib
+import math
+import tomllib
+import types
+import typing
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, TypeVar
+
+from mocrop_train.errors import TrainError
+
+Number = TypeVar("Number", int, float)
+MODELS = (
+    "resnet18",
+    "resnet50",
+    "resnet50-v1",
+    "resnet152",
+    "mobilenet_v2",
+    "mobilenet_v3_large",
+    "efficientnet_b1",
+    "swin_t",
+    "swin_b",
+)
+ANY_RUN = ("device", "workers", "threads")
+WHEN_EVALUATED = (*ANY_RUN, "batch_size", "amp", "limit")
+
+
+def option(
+    default: Any,
+    meaning: str,
+    *,
+    section: str,
+    choices: tuple[str, ...] = (),
+    low: float = -math.inf,
+    high: float = math.inf,
+    auto: str = "",
+) -> Any:
+    """Declare one setting; `auto` says in words what None stands for."""
+    about = {
+        "help": meaning,
+        "section": section,
+        "choices": choices,
+        "low": low,
+        "high": high,
+        "auto": auto,
+    }
+    return dataclasses.field(default=default, metadata=about)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TrainConfig:
+    """Settings of a run; raises TrainError when one is out of its range."""
+
+    model: str = option(
+        "resnet18",
+        "Backbone. resnet50-v1 is ResNet-50 with the strides of 2015, as most weights from outside "
+        "torchvision expect.",
+        section="Model",
+        choices=MODELS,
+    )
+    weights: str = option(
+        "none",
+        "Where the backbone starts: none (at random), imagenet (torchvision's, downloaded once), or a file: "
+        ".pth, .pt or .safetensors with torchvision's keys, or a checkpoint of this trainer.",
+        section="Model",
+    )
+    allow_partial: bool = option(
+        False,
+        "Load what fits from a weights file that misses keys or has others.",
+        section="Model",
+    )
+    freeze: bool = option(
+        False,
+        "Keep the backbone as it is: compute the features of every stored frame once, then train a linear "
+        "head on them. The fastest way to a first number.",
+        section="Model",
+    )
+    dropout: float = option(0.0, "Dropout before the linear head.", section="Model", low=0.0, high=0.95)
+
+    segments: int = option(
+        3,
+        "Frames per clip in training: one at random from each of so many equal parts of the stored frames "
+        "(temporal segments, TSN). Evaluation always uses all stored frames.",
+        section="Data",
+        low=1,
+        high=1024,
+    )
+    input_size: int | None = option(
+        None,
+        "Side of the network's square input, in px.",
+        section="Data",
+        low=16,
+        high=2048,
+        auto="stored size",
+    )
+    min_scale: float = option(
+        0.66,
+        "Smallest square of the multi-scale crop, as a share of the short side; the scales are 1, 0.875, "
+        "0.75 and 0.66. 1 turns it off.",
+        section="Data",
+        low=0.66,
+        high=1.0,
+    )
+    flip: bool = option(
+        True,
+        "Mirror half of the training clips; turn it off where left and right tell classes apart.",
+        section="Data",
+    )
+    color_jitter: float = option(
+        0.2,
+        "Strength of random brightness, contrast and saturation; one draw per clip.",
+        section="Data",
+        low=0.0,
+        high=1.0,
+    )
+    limit: int | None = option(
+        None,
+        "Use only so many clips of each split, spread evenly: for a quick try.",
+        section="Data",
+        low=1,
+        auto="all",
+    )
+
+    epochs: int = option(30, "Passes over the training clips.", section="Optimisation", low=1)
+    batch_size: int = option(16, "Clips per step.", section="Optimisation", low=1)
+    optimizer: str = option(
+        "adamw", "AdamW, or SGD with momentum 0.9.", section="Optimisation", choices=("adamw", "sgd")
+    )
+    lr: float | None = option(
+        None,
+        "Peak learning rate.",
+        section="Optimisation",
+        low=0.0,
+        auto="0.001 for adamw, 0.01 for sgd; tenfold with --freeze",
+    )
+    weight_decay: float | None = option(
+        None,
+        "Weight decay; biases and normalisation layers have none.",
+        section="Optimisation",
+        low=0.0,
+        auto="0.05 for adamw, 0.0005 for sgd",
+    )
+    schedule: str = option(
+        "cosine",
+        "How the learning rate falls: cosine, to zero; step, tenfold at 1/2 and at 3/4 of the run.",
+        section="Optimisation",
+        choices=("cosine", "step"),
+    )
+    warmup: float = option(
+        0.1,
+        "Share of the run in which the learning rate rises from zero.",
+        section="Optimisation",
+        low=0.0,
+        high=0.5,
+    )
+    label_smoothing: float = option(
+        0.0,
+        "Share of the target spread over all classes.",
+        section="Optimisation",
+        low=0.0,
+        high=0.9,
+    )
+    clip_grad: float | None = option(
+        None, "Largest norm of the gradient.", section="Optimisation", low=0.0, auto="no limit"
+    )
+    amp: str = option(
+        "off",
+        "Mixed precision. bf16 is about twice as fast on GPUs, and on CPUs that have it; fp16 needs a GPU.",
+        section="Optimisation",
+        choices=("off", "bf16", "fp16"),
+    )
+    seed: int = option(
+        0, "Seed of the weights, the order, the frames and the augmentation.", section="Optimisation", low=0
+    )
+
+    device: str = option(
+        "auto",
+        "Where to compute; auto takes the GPU if there is one.",
+        section="Machine",
+        choices=("auto", "cpu", "cuda"),
+    )
+    workers: int | None = option(
+        None,
+        "Processes that read and decode; 0 reads in the training process.",
+        section="Machine",
+        low=0,
+        high=256,
+        auto="0 on a CPU, up to 8 for a GPU",
+    )
+    threads: int | None = option(
+        None, "CPU threads of torch.", section="Machine", low=1, high=1024, auto="torch's own choice"
+    )
+
+    def __post_init__(self) -> None:
+        for field in dataclasses.fields(self):
+            _check(field, getattr(self, field.name))
+
+    @property
+    def side(self) -> int:
+        """The network's input size in px, of a resolved config."""
+        return _known(self.input_size, "input_size")
+
+    @property
+    def peak_lr(self) -> float:
+        """The peak learning rate, of a resolved config."""
+        return _known(self.lr, "lr")
+
+    def resolved(self, stored_size: int) -> TrainConfig:
+        """Return the settings with every automatic value that changes results filled in."""
+        adamw = self.optimizer == "adamw"
+        lr = (0.001 if adamw else 0.01) * (10 if self.freeze else 1)
+        return dataclasses.replace(
+            self,
+            input_size=self.input_size or stored_size,
+            lr=lr if self.lr is None else self.lr,
+            weight_decay=(0.05 if adamw else 0.0005) if self.weight_decay is None else self.weight_decay,
+        )
+
+
+def given(options: dict[str, Any], file: Path | None) -> dict[str, Any]:
+    """Return what was asked for: a TOML `file`, if any, and `options`, which win over it.
+
+    Names in the file are those of the fields or of the flags. Raises TrainError if it cannot be read.
+    """
+    if file is None:
+        return options
+    try:
+        body = tomllib.loads(file.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise TrainError(f"{file}: no such file") from None
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise TrainError(f"{file}: not valid TOML: {error}") from None
+    return {**{name.replace("-", "_"): value for name, value in body.items()}, **options}
+
+
+def build(options: dict[str, Any]) -> TrainConfig:
+    """Make a config of defaults and `options`.
+
+    Raises TrainError for unknown names, wrong types and values out of range.
+    """
+    return _replaced(TrainConfig(), options)
+
+
+def resumed(saved: dict[str, Any], options: dict[str, Any]) -> TrainConfig:
+    """Return the config of a checkpoint to go on with; `options` may change the machine's settings only.
+
+    Raises TrainError that names an option which differs.
+    """
+    return _carry_on(saved, options, ANY_RUN, "a resumed run keeps its settings")
+
+
+def evaluated(saved: dict[str, Any], options: dict[str, Any]) -> TrainConfig:
+    """Return the config to evaluate a checkpoint with; the machine and `limit` of its training are forgotten.
+
+    Raises TrainError that names an option which differs and is not one of WHEN_EVALUATED.
+    """
+    kept = {name: value for name, value in saved.items() if name not in (*ANY_RUN, "limit")}
+    return _carry_on(kept, options, WHEN_EVALUATED, "evaluation keeps to the settings of the checkpoint")
+
+
+def flag(name: str) -> str:
+    """Return the command-line spelling of a field."""
+    return "--" + name.replace("_", "-")
+
+
+def value_type(field: dataclasses.Field[Any]) -> type[Any]:
+    """Return bool, int, float or str: what a field holds when it is not None."""
+    hint = typing.get_type_hints(TrainConfig)[field.name]
+    if isinstance(hint, types.UnionType):
+        hint = next(part for part in typing.get_args(hint) if part is not type(None))
+    return typing.cast(type[Any], hint)
+
+
+def _known(value: Number | None, name: str) -> Number:
+    if value is None:
+        raise ValueError(f"{name} is automatic; use TrainConfig.resolved first")
+    return value
+
+
+def _carry_on(
+    saved: dict[str, Any], options: dict[str, Any], changeable: tuple[str, ...], why: str
+) -> TrainConfig:
+    config = build(saved)
+    changed = _replaced(config, options)
+    for name, value in options.items():
+        before = getattr(config, name)
+        if name not in changeable and value != before:
+            raise TrainError(f"{flag(name)} {value}: {why}, and there it is {before}; leave the option out")
+    return changed
+
+
+def _replaced(config: TrainConfig, values: dict[str, Any]) -> TrainConfig:
+    names = [field.name for field in dataclasses.fields(TrainConfig)]
+    for name in values:
+        if name not in names:
+            near = difflib.get_close_matches(name, names, n=1)
+            hint = f"did you mean {near[0]}?" if near else f"there are {', '.join(names)}"
+            raise TrainError(f"unknown setting {name!r}; {hint}")
+    return dataclasses.replace(config, **values)
+
+
+def _check(field: dataclasses.Field[Any], value: Any) -> None:
+    about = field.metadata
+    if value is None and about["auto"]:
+        return
+    kind = value_type(field)
+    allowed = (int, float) if kind is float else (kind,)
+    # bool is an int to Python, but `epochs = true` is a mistake
+    if not isinstance(value, allowed) or (isinstance(value, bool) and kind is not bool):
+        raise TrainError(f"{flag(field.name)}: {value!r} is not of type {kind.__name__}")
+    if about["choices"] and value not in about["choices"]:
+        raise TrainError(f"{flag(field.name)}: {value!r} is not one of {', '.join(about['choices'])}")
+    if kind in (int, float) and not about["low"] <= value <= about["high"]:
+        raise TrainError(f"{flag(field.name)}: {value} is not in the range {bounds(field)}")
+
+
+def bounds(field: dataclasses.Field[Any]) -> str:
+    """Return the range of a numeric field in words, or an empty text if it has none."""
+    low, high = field.metadata["low"], field.metadata["high"]
+    if math.isinf(low) and math.isinf(high):
+        return ""
+    return f"{low} or more" if math.isinf(high) else f"{low} to {high}"

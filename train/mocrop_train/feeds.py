@@ -1,0 +1,59 @@
+"""What the loop is fed: batches of every split, of pictures or of the features of a frozen backbone."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import torch
+from torch.utils.data import DataLoader
+
+from mocrop_train import data, device, features, transforms
+from mocrop_train.config import TrainConfig
+from mocrop_train.data import Batch, FrameSource, ShuffledClips
+from mocrop_train.models import FrameClassifier
+from mocrop_train.shards import ClipEntry
+
+
+@dataclass(frozen=True, slots=True)
+class Feeds:
+    """Training batches in the order of `order`; batches and clips of the other splits, in file order."""
+
+    train: DataLoader[Batch]
+    order: ShuffledClips
+    held_out: dict[str, DataLoader[Batch]]
+    clips: dict[str, Sequence[ClipEntry]]
+
+
+def feeds(
+    splits: dict[str, FrameSource], model: FrameClassifier, config: TrainConfig, where: torch.device
+) -> Feeds:
+    """Prepare the batches of a run; with `freeze` this is where the backbone runs, over every split."""
+    augment = transforms.training(
+        config.side, min_scale=config.min_scale, flip=config.flip, color_jitter=config.color_jitter
+    )
+    view = transforms.evaluation(config.side)
+    workers = device.loader_workers(config, where)
+    if config.freeze:
+        splits = {
+            split: features.cache_features(
+                model, source, config, where, label=split, mirrored=config.flip and split == "train"
+            )
+            for split, source in splits.items()
+        }
+        # the features are in memory: other processes would only pass them around
+        augment, view, workers = features.random_view, features.plain_view, 0
+    order = ShuffledClips(splits["train"].chunks, config.seed)
+    clips = data.TrainClips(splits["train"], config.segments, augment)
+    return Feeds(
+        train=data.loader(clips, batch_size=config.batch_size, workers=workers, device=where, sampler=order),
+        order=order,
+        held_out={
+            split: data.loader(
+                data.EvalClips(source, view), batch_size=config.batch_size, workers=workers, device=where
+            )
+            for split, source in splits.items()
+            if split != "train"
+        },
+        clips={split: source.clips for split, source in splits.items()},
+    )

@@ -1,0 +1,45 @@
+"""What a run tells a person: bars on a terminal, sparse lines elsewhere, nothing when quiet."""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+import sys
+import time
+from collections.abc import Iterable, Iterator
+from typing import TypeVar
+
+from tqdm import tqdm
+
+log = logging.getLogger("mocrop_train")
+Item = TypeVar("Item")
+_SECONDS_BETWEEN_LINES = 30.0
+
+
+@contextlib.contextmanager
+def console(*, quiet: bool) -> Iterator[None]:
+    """Send the trainer's log lines to stderr, only warnings when `quiet`, while the context is open."""
+    handler = logging.StreamHandler(sys.stderr)
+    handler.setFormatter(logging.Formatter("%(message)s"))
+    before = log.level
+    log.addHandler(handler)
+    log.setLevel(logging.WARNING if quiet else logging.INFO)
+    try:
+        yield
+    finally:
+        log.removeHandler(handler)
+        log.setLevel(before)
+
+
+def track(items: Iterable[Item], label: str, total: int) -> Iterator[Item]:
+    """Yield the items while showing how far we are; without a terminal, a line now and then."""
+    # disable=None is tqdm's own test for a terminal
+    silent = None if log.isEnabledFor(logging.INFO) else True
+    last = time.monotonic()
+    with tqdm(total=total, desc=label, disable=silent, leave=False) as bar:
+        for count, item in enumerate(items, start=1):
+            yield item
+            bar.update()
+            if bar.disable and time.monotonic() - last > _SECONDS_BETWEEN_LINES:
+                log.info("%s: %d of %d batches", label, count, total)
+                last = time.monotonic()

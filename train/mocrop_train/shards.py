@@ -1,0 +1,209 @@
+"""Random access to the clips of one shard, a WebDataset tar or a Parquet file.
+
+A shard is indexed once, when it is opened: for a tar the headers and the small JSON members, for Parquet
+the small columns. JPEGs are read when asked for, and only those. Every file is opened per read, so a reader
+holds no handle, can be pickled to worker processes and survives a fork.
+"""
+
+from __future__ import annotations
+
+import functools
+import itertools
+import json
+import os
+import re
+import tarfile
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Protocol
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+from mocrop_manifests import DatasetIndex, ShardEntry
+
+from mocrop_train.errors import TrainError
+
+CACHED_ROW_GROUPS = 16
+_BAD_JSON = (json.JSONDecodeError, UnicodeDecodeError)
+_FRAME_MEMBER = re.compile(r"(?:\d+\.)?jpg")
+
+
+@dataclass(frozen=True, slots=True)
+class ClipEntry:
+    """One clip of a shard: `frames` is how many are stored, at least one."""
+
+    clip_id: str
+    label: int
+    group: str
+    frames: int
+
+
+class Shard(Protocol):
+    """The clips of one shard file, and their JPEGs.
+
+    `chunks` are the positions in `clips` that are cheap to read together, in file order.
+    """
+
+    clips: list[ClipEntry]
+    chunks: list[range]
+
+    def read(self, clip: int, positions: Sequence[int]) -> list[bytes]:
+        """Return the JPEGs at `positions` among the stored frames of a clip."""
+        ...
+
+
+def open_shard(folder: Path, entry: ShardEntry, index: DatasetIndex) -> Shard:
+    """Index one shard and hold it against dataset.json.
+
+    Raises TrainError that names the shard if it cannot be read, or its rows, frames, labels or class names
+    are not what the index says.
+    """
+    path = folder / entry.file
+    try:
+        shard = (
+            _TarShard(path, entry, index)
+            if index.storage == "webdataset"
+            else _ParquetShard(path, entry, index)
+        )
+    except (tarfile.TarError, pa.ArrowException, OSError, KeyError, TypeError, *_BAD_JSON) as error:
+        reason = f"lacks {error}" if isinstance(error, KeyError) else " ".join(str(error).split())
+        raise TrainError(
+            f"{path}: not a readable {index.storage} shard: {reason}; make the shards again"
+        ) from error
+    return shard
+
+
+class _TarShard:
+    """A WebDataset tar: frames are read by their offset in the file."""
+
+    def __init__(self, path: Path, entry: ShardEntry, index: DatasetIndex) -> None:
+        self._path = path
+        frames: dict[str, list[tuple[int, int]]] = {}
+        about: dict[str, dict[str, Any]] = {}
+        with tarfile.open(path, "r:") as tar:
+            for member in tar:
+                # readers of WebDataset split names at the first dot
+                key, _, extension = member.name.partition(".")
+                if _FRAME_MEMBER.fullmatch(extension):
+                    frames.setdefault(key, []).append((member.offset_data, member.size))
+                elif extension == "json":
+                    content = tar.extractfile(member)
+                    about[key] = json.loads(content.read()) if content else {}
+        samples = [
+            _Sample(
+                meta["clip_id"],
+                meta["label"],
+                meta["label_name"],
+                meta.get("group"),
+                len(frames.get(key, ())),
+            )
+            for key, meta in about.items()
+        ]
+        self.clips, self._first = _group(samples, path, entry, index)
+        self.chunks = [range(len(self.clips))]
+        spans = [span for key in about for span in frames.get(key, ())]
+        self._spans = np.array(spans, dtype=np.int64).reshape(-1, 2)
+
+    def read(self, clip: int, positions: Sequence[int]) -> list[bytes]:
+        first = self._first[clip]
+        with self._path.open("rb", buffering=0) as stream:
+            return [os.pread(stream.fileno(), *self._span(first + position)) for position in positions]
+
+    def _span(self, frame: int) -> tuple[int, int]:
+        offset, size = self._spans[frame].tolist()
+        return size, offset
+
+
+class _ParquetShard:
+    """A Parquet file: frames are read by row group, the last ones used stay in memory."""
+
+    def __init__(self, path: Path, entry: ShardEntry, index: DatasetIndex) -> None:
+        self._path = path
+        self._sha256 = entry.sha256
+        self._by_clip = index.sample == "clip"
+        with pq.ParquetFile(path, memory_map=True) as file:
+            sizes = [file.metadata.row_group(i).num_rows for i in range(file.num_row_groups)]
+            names = ["clip_id", "label", "label_name", "frame_index"]
+            has_group = "group" in file.schema_arrow.names
+            table = file.read(columns=[*names, "group"] if has_group else names, use_threads=False)
+        rows = table.num_rows
+        frames = table["frame_index"]
+        counts = [len(row) for row in frames.to_pylist()] if self._by_clip else [1] * rows
+        groups = table["group"].to_pylist() if has_group else [""] * rows
+        columns = [table[name].to_pylist() for name in names[:3]]
+        samples = [_Sample(*values) for values in zip(*columns, groups, counts, strict=True)]
+        self.clips, self._first = _group(samples, path, entry, index)
+        self._row_starts = np.cumsum([0, *sizes])
+        first_rows = range(rows) if self._by_clip else self._first
+        edges = np.searchsorted(first_rows, self._row_starts).tolist()
+        self.chunks = [range(a, b) for a, b in itertools.pairwise(edges) if a < b]
+
+    def read(self, clip: int, positions: Sequence[int]) -> list[bytes]:
+        if self._by_clip:
+            row, frames = self._row(clip, "frames")
+            start = frames.offsets[row].as_py()
+            jpegs = frames.values.field("bytes")
+            return [jpegs[start + position].as_py() for position in positions]
+        found = [self._row(self._first[clip] + position, "image") for position in positions]
+        return [images.field("bytes")[row].as_py() for row, images in found]
+
+    def _row(self, row: int, column: str) -> tuple[int, Any]:
+        group = int(np.searchsorted(self._row_starts, row, side="right")) - 1
+        return row - int(self._row_starts[group]), _row_group(self._path, self._sha256, group, column)
+
+
+@functools.lru_cache(maxsize=CACHED_ROW_GROUPS)
+def _row_group(path: Path, sha256: str, group: int, column: str) -> Any:
+    # sha256 is part of the key: shards made again under the same name are other shards
+    del sha256
+    with pq.ParquetFile(path, memory_map=True) as file:
+        # Arrow's threads do not survive the fork of a worker process
+        table = file.read_row_group(group, columns=[column], use_threads=False)
+    return table[column].combine_chunks()
+
+
+@dataclass(frozen=True, slots=True)
+class _Sample:
+    """One row of a shard, as stored: a clip or one of its frames."""
+
+    clip_id: str
+    label: int
+    label_name: str
+    group: str | None
+    frames: int
+
+
+def _group(
+    samples: list[_Sample], path: Path, entry: ShardEntry, index: DatasetIndex
+) -> tuple[list[ClipEntry], list[int]]:
+    """Join neighbouring frame samples to clips; return them with the number of frames before each."""
+    if len(samples) != entry.rows:
+        raise TrainError(
+            f"{path}: {len(samples)} rows where dataset.json says {entry.rows}; make the shards again"
+        )
+    clips: list[ClipEntry] = []
+    first: list[int] = []
+    total = 0
+    for sample in samples:
+        if not 0 <= sample.label < len(index.classes) or index.classes[sample.label] != sample.label_name:
+            raise TrainError(
+                f"{path}: clip {sample.clip_id} has label {sample.label} ({sample.label_name}), which is not "
+                f"that class of dataset.json; make the shards again"
+            )
+        if sample.frames < 1:
+            raise TrainError(f"{path}: clip {sample.clip_id} has no frames; make the shards again")
+        if index.sample == "frame" and clips and clips[-1].clip_id == sample.clip_id:
+            before = clips.pop()
+            joined = before.frames + sample.frames
+        else:
+            first.append(total)
+            joined = sample.frames
+        clips.append(ClipEntry(sample.clip_id, sample.label, sample.group or "", joined))
+        total += sample.frames
+    if total != entry.frames:
+        raise TrainError(
+            f"{path}: {total} frames where dataset.json says {entry.frames}; make the shards again"
+        )
+    return clips, first
