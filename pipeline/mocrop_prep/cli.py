@@ -285,6 +285,51 @@ def verify(workdir: Path, quiet: bool, **_: Any) -> int:
 
 
 @cli.command()
+@source_argument
+@click.option(
+    "--groups",
+    type=click.IntRange(1, 99),
+    default=24,
+    show_default=True,
+    help="Scenes, each with every action.",
+)
+@click.option(
+    "--clips-per-group",
+    type=click.IntRange(1, 99),
+    default=1,
+    show_default=True,
+    help="Clips of an action in a scene.",
+)
+@click.option(
+    "--seed", type=click.IntRange(min=0), default=0, show_default=True, help="Another seed, another set."
+)
+@click.option(
+    "--jobs", type=click.IntRange(min=0), default=0, help="Worker processes; 0 takes one for each core."
+)
+@common_options
+def demo(source: Path, groups: int, clips_per_group: int, seed: int, jobs: int, quiet: bool, **_: Any) -> int:
+    """Make a small labelled set of drawn clips in SOURCE, with actor boxes in SOURCE/boxes.csv.
+
+    Small actors away from the centre, before textured places, with still, panning and hand-held cameras and
+    things that move and do not matter: a set on which it shows where one crops.
+    """
+    from mocrop_prep.demo import make_demo
+    from mocrop_prep.runner import worker_count
+
+    made = make_demo(
+        source,
+        seed=seed,
+        groups=groups,
+        clips_per_group=clips_per_group,
+        jobs=worker_count(RunSettings(jobs=jobs)),
+        quiet=quiet,
+    )
+    if not quiet:
+        click.echo(f"{source}: {made} clips made" if made else f"{source}: the set is there already")
+    return OK
+
+
+@cli.command()
 @workdir_argument
 @click.option("--crops", multiple=True, help="Crop manifest to show; give several to see them side by side.")
 @click.option("--worst", type=click.IntRange(min=0), default=0, help="Show the N clips that look worst.")

@@ -26,7 +26,7 @@ from mocrop_prep.preview import PreviewReport, write_preview
 from mocrop_prep.preview.select import Wanted, choose_clips, gain
 from mocrop_prep.preview.stored import stored_samples
 from mocrop_prep.shards import FORMS
-from mocrop_prep.video_writer import write_video
+from mocrop_prep.video.write import write_video
 from mocrop_prep.workdir import Workdir, make_workdir
 
 HOSTILE = "<script>alert(1)</script>\" onload='x'"

@@ -3,6 +3,7 @@
 from mocrop_prep.video.decode import StreamIndex, decode_clip, decode_key_frames, index_stream
 from mocrop_prep.video.encode import TranscodeReport, copy_clip, encode_clip
 from mocrop_prep.video.source import SourceInfo, contract_violations, inspect_source, library_versions
+from mocrop_prep.video.write import write_video
 
 __all__ = [
     "SourceInfo",
@@ -16,4 +17,5 @@ __all__ = [
     "index_stream",
     "inspect_source",
     "library_versions",
+    "write_video",
 ]
