@@ -1,0 +1,1 @@
+"""Tests of the pipeline and the trainer: `films` makes real clips, `commands` runs the command line."""

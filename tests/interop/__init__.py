@@ -1,0 +1,1 @@
+"""Other libraries read what the pipeline writes."""

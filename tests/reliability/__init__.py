@@ -1,0 +1,1 @@
+"""What the pipeline promises about interruptions, crashes, damage and hostile sources."""

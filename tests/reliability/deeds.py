@@ -1,0 +1,34 @@
+"""What a worker can do, good and bad: in a module of its own, so that worker processes can import it."""
+
+from __future__ import annotations
+
+import ctypes
+import errno
+import os
+import signal
+from pathlib import Path
+from typing import Any
+
+from mocrop_prep.errors import ClipError
+
+
+def deed(kind: str, diary: Path) -> dict[str, Any]:
+    """Note the attempt in `diary`, then end as `kind` says."""
+    with diary.open("a") as stream:
+        stream.write(f"{kind}\n")
+    match kind:
+        case "killed":
+            os.kill(os.getpid(), signal.SIGKILL)
+        case "segfault":
+            ctypes.string_at(0)
+        case "exit":
+            os._exit(0)
+        case "out of memory":
+            raise MemoryError
+        case "bug":
+            raise ZeroDivisionError("a bug of ours")
+        case "disk full":
+            raise OSError(errno.ENOSPC, "No space left on device", "/somewhere/clip.mp4")
+        case "clip error":
+            raise ClipError("corrupt", "what was found", "extract")
+    return {"kind": kind}

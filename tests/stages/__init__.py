@@ -1,0 +1,1 @@
+"""The stages, one at a time and fused, and the command line that runs them."""
