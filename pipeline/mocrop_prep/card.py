@@ -7,6 +7,14 @@ from collections.abc import Sequence
 
 from mocrop_manifests import CropRow, DatasetIndex
 
+_FORM_NOTES: dict[str, list[str]] = {
+    "webdataset": [
+        "- Clips hold different numbers of frames. The webdataset reader of Hugging Face `datasets` gives "
+        "all samples the columns of the first and drops further frames: use Parquet with it, or samples of "
+        "one frame. The `webdataset` library reads everything."
+    ],
+    "parquet": [],
+}
 _SUFFIX = {"webdataset": "tar", "parquet": "parquet"}
 
 
@@ -60,6 +68,7 @@ def _body(index: DatasetIndex, rows: Sequence[CropRow]) -> list[str]:
         "the settings, and the versions of the libraries.",
         "- `crop` is x, y, w, h in pixels of the upright clip (`width` x `height`); `frame_index` counts "
         "decoded frames from 0; `pts` is in seconds.",
+        *_FORM_NOTES[index.storage],
         "",
         "Made with MoCrop. The licence of the pictures is that of the source videos.",
     ]

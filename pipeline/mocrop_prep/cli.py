@@ -52,13 +52,13 @@ def settings_options(*kinds: type[Settings]) -> Callable[[Command], Command]:
 
 def _option(field: dataclasses.Field[Any]) -> Callable[[Command], Command]:
     note = field.metadata
-    shown = field.default if field.default not in (None, "", ()) else False
+    shown = field.default not in (None, "", ())
     return click.option(
         flag(field),
         field.name,
         type=_type(field),
         default=field.default,
-        show_default=str(shown) if shown is not False else False,
+        show_default=bool(shown),
         multiple=note["many"],
         help=note["help"],
     )
@@ -159,6 +159,7 @@ def run(source: Path, workdir: Path, name: str | None, keep: bool, **values: Any
     shard = _checked(ShardSettings, values)
     transcode = _checked(TranscodeSettings, values)
     name = check_name(name or crop.method)
+    _check_grid(crop)
     home, clips = _prepare(source, workdir, values)
     with home.lock():
         workflow.save_clips(home, clips)
@@ -223,6 +224,7 @@ def crop(workdir: Path, name: str | None, **values: Any) -> int:
 
     settings = _checked(CropSettings, values)
     name = check_name(name or settings.method)
+    _check_grid(settings)
     return _in_workdir(workdir, values, lambda session: workflow.crop(session, settings, name))
 
 
@@ -445,6 +447,13 @@ def _finish(session: Session, report: StageReport) -> int:
         )
         return BAD_USAGE if len(report.failed) == len(report.records) else SOME_FAILED
     return OK
+
+
+def _check_grid(settings: CropSettings) -> None:
+    """Refuse an area that no window of the grid has, before anything is done."""
+    from mocrop_prep.methods import grid_of
+
+    grid_of(settings)
 
 
 def _only_manifest(home: Workdir) -> str:

@@ -127,7 +127,7 @@ class TranscodeSettings(Settings):
 
     transcode: str = option(
         "auto",
-        "auto copies a source that already meets the contract and re-encodes the rest; always re-encodes; "
+        "auto copies a source that already meets the contract and encodes the rest; always encodes; "
         "never fails what does not meet it.",
         choices=("auto", "always", "never"),
     )

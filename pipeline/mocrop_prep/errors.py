@@ -23,6 +23,9 @@ CODES: dict[str, str] = {
 }
 """Why a clip fails: the closed set of codes."""
 
+PASSING = frozenset({"unreadable", "bad-intermediate", "disk", "out-of-memory", "worker-died", "internal"})
+"""Codes that say nothing final about the clip: the next run tries it again."""
+
 FALLBACKS: dict[str, str] = {
     "no-vectors": "the clip has no motion vectors: a single frame, or key frames only",
     "no-motion": "no vector is left after denoising: nothing moves",

@@ -20,14 +20,17 @@ import pyarrow as pa
 from joblib.externals.loky import ProcessPoolExecutor, get_reusable_executor
 from joblib.externals.loky.process_executor import BrokenProcessPool
 
+from mocrop_prep.clips.paths import escape
 from mocrop_prep.config import RunSettings
 from mocrop_prep.errors import ClipError
 from mocrop_prep.journal import Journal, Record
 from mocrop_prep.progress import Progress
 
+_watched = threading.Lock()  # taken once in each worker, by the thread that watches its parent
 Work = Callable[..., dict[str, Any]]
 _DISK_ERRORS = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS, errno.EIO, errno.EACCES, errno.EPERM}
 _TRIES = 2
+_WATCH_SECONDS = 1.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,14 +87,20 @@ def run_tasks(
 
 def _parallel(work: Work, tasks: Sequence[Task], settings: RunSettings, inflight: Path) -> Iterator[Record]:
     jobs = min(worker_count(settings), len(tasks))
-    threads = {"inner_max_num_threads": 1} if settings.backend == "loky" and jobs > 1 else {}
+    loky = settings.backend == "loky"
+    threads = {"inner_max_num_threads": 1} if loky else {}
+    # joblib runs a single job in this process, which a deadly clip would take along: so two workers stand
+    # ready, and one clip at a time is handed out
+    dispatch = {"pre_dispatch": 1, "batch_size": 1} if loky and jobs == 1 else {}
     try:
-        with joblib.parallel_config(backend=settings.backend, n_jobs=jobs, **threads):
+        with joblib.parallel_config(
+            backend=settings.backend, n_jobs=max(2, jobs) if loky else jobs, **threads
+        ):
             calls = (joblib.delayed(_attempt)(work, task, inflight) for task in tasks)
-            yield from joblib.Parallel(return_as="generator_unordered")(calls)
+            yield from joblib.Parallel(return_as="generator_unordered", **dispatch)(calls)
     except BaseException:
         # workers finish or die here: none may go on writing after the command has said that it stopped
-        if settings.backend == "loky" and jobs > 1:
+        if loky:
             get_reusable_executor().shutdown(wait=True, kill_workers=True)
         raise
 
@@ -140,16 +149,25 @@ def _attempt(work: Work, task: Task, inflight: Path) -> Record:
 
 def _as_utf8(text: str) -> str:
     """Return text with what is not UTF-8, such as bytes of a file name, in escapes: records are UTF-8."""
-    return text.encode("utf-8", "backslashreplace").decode()
+    return "\n".join(escape(line) for line in text.splitlines())
 
 
 def _pin_threads() -> None:
     """Hold libraries to one thread in a worker: the parallelism is over clips."""
     cv2.setNumThreads(1)
     pa.set_cpu_count(1)
+    if multiprocessing.parent_process() is not None and _watched.acquire(blocking=False):
+        threading.Thread(target=_end_with_the_parent, args=(os.getppid(),), daemon=True).start()
     # Ctrl-C reaches the whole process group: the parent alone decides what it means
     if multiprocessing.parent_process() is not None and threading.current_thread() is threading.main_thread():
         signal.signal(signal.SIGINT, signal.SIG_IGN)
+
+
+def _end_with_the_parent(parent: int) -> None:
+    """End a worker whose parent was killed: nobody waits for it, and it holds the parent's pipes open."""
+    while os.getppid() == parent:
+        time.sleep(_WATCH_SECONDS)
+    os._exit(1)
 
 
 def _suspects(inflight: Path, waiting: Sequence[str], workers: int) -> list[str]:

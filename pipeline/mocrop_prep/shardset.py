@@ -20,15 +20,18 @@ import pyarrow as pa
 from mocrop_manifests import (
     CropRow,
     DatasetIndex,
+    ManifestError,
     ShardEntry,
     __version__,
     read_dataset,
     write_dataset,
 )
+from mocrop_manifests.dataset import shard_problem
 
 from mocrop_prep.card import dataset_card
 from mocrop_prep.config import RunSettings, ShardSettings
 from mocrop_prep.files import publish_bytes, publish_text, sha256
+from mocrop_prep.journal import fingerprint
 from mocrop_prep.runner import worker_count
 from mocrop_prep.samples import clip_members, tar_bytes
 from mocrop_prep.shards import FORMS, SampleFile, plan_shards, write_shard
@@ -46,84 +49,133 @@ class SetRequest:
     config: Mapping[str, Any]
 
 
-@dataclass(frozen=True, slots=True)
-class Published:
-    """What is on disk of a set: the key of each clip in it. Empty if there is no whole set."""
+class ShardSet:
+    """A shard set of a WORKDIR: what is on disk of it, and how it comes about.
 
-    keys: Mapping[str, str]
+    `keys` are the fingerprints of the clips in the set on disk, empty if there is no whole set: its index is
+    the one written last, and the shards have their sizes.
+    """
+
+    def __init__(self, workdir: Workdir, name: str) -> None:
+        self._workdir, self._name = workdir, name
+        self.folder = workdir.shards(name)
+        note = read_note(workdir, name)
+        self.keys: Mapping[str, str] = note["keys"] if note and self._is_whole(note) else {}
+        self._made_from = note["made_from"] if note else ""
+
+    def sample_file(self, clip_id: str, key: str) -> Path:
+        """Return where a sample waits for its shard; the key keeps samples of other settings apart."""
+        return self._workdir.samples(self._name) / f"{clip_id}.{key}.tar"
+
+    def holds(self, clip_id: str, key: str, sample: Mapping[str, Any]) -> bool:
+        """Say whether a finished sample is in the set, or waits as it was written."""
+        waiting = self.sample_file(clip_id, key)
+        return self.keys.get(clip_id) == key or (waiting.exists() and sha256(waiting) == sample["sha256"])
+
+    def is_current(self, keys: Mapping[str, str], request: SetRequest) -> bool:
+        """Say whether the set on disk is the one asked for: same clips, manifest, settings and libraries."""
+        return bool(keys) and keys == self.keys and self._origin(request) == self._made_from
+
+    def recover(self, keys: Mapping[str, str]) -> list[str]:
+        """Take the samples of these clips out of the shards again; return the clips that cannot be had.
+
+        A shard that is not what was written gives nothing: its clips have to be made again.
+        """
+        wanted = {
+            clip_id: path
+            for clip_id, key in keys.items()
+            if self.keys.get(clip_id) == key and not (path := self.sample_file(clip_id, key)).exists()
+        }
+        if not wanted:
+            return []
+        index = read_dataset(self.folder)
+        for shard in index.shards:
+            if shard_problem(self.folder, shard, verify=True):
+                continue
+            path = self.folder / shard.file
+            for sample in FORMS[index.storage].read(path, per_frame=index.sample == "frame"):
+                target = wanted.pop(sample.info.clip_id, None)
+                if target is not None:
+                    publish_bytes(target, tar_bytes(clip_members(sample)))
+        return sorted(wanted)
+
+    def publish(
+        self,
+        request: SetRequest,
+        keys: Mapping[str, str],
+        samples: Sequence[SampleFile],
+        rows: Sequence[CropRow],
+        run: RunSettings,
+    ) -> DatasetIndex:
+        """Write the shards of a set, its card and then its index; shards of an older layout go last."""
+        folder = self.folder
+        folder.mkdir(parents=True, exist_ok=True)
+        (folder / "dataset.json").unlink(missing_ok=True)
+        classes = class_names(rows)
+        plans = plan_shards(samples, request.settings)
+        backend = run.backend if run.backend != "loky" or len(plans) > 1 else "sequential"
+        entries = joblib.Parallel(n_jobs=max(1, min(worker_count(run), len(plans))), backend=backend)(
+            joblib.delayed(write_shard)(plan, folder, request.settings, classes) for plan in plans
+        )
+        index = DatasetIndex(
+            name=request.name,
+            storage=request.settings.format,
+            sample=request.settings.sample,
+            modalities=["frames"],
+            classes=classes,
+            shards=[ShardEntry(**entry) for entry in entries],
+            crops={"name": request.crops, "sha256": sha256(self._workdir.crops(request.crops))},
+            config=dict(request.config),
+            versions=_versions(),
+        )
+        publish_text(folder / "README.md", dataset_card(index, rows))
+        publish_text(folder / "dataset.json", write_dataset(index))
+        note = {
+            "dataset": sha256(folder / "dataset.json"),
+            "made_from": self._origin(request),
+            "keys": dict(keys),
+        }
+        publish_text(_note(self._workdir, request.name), json.dumps(note))
+        self._remove_old_shards(index)
+        self.tidy()
+        return index
+
+    def tidy(self) -> None:
+        """Remove the samples that waited for a set that is published now."""
+        shutil.rmtree(self._workdir.samples(self._name), ignore_errors=True)
+
+    def _is_whole(self, note: Mapping[str, Any]) -> bool:
+        try:
+            read_dataset(self.folder)
+            card = (self.folder / "README.md").exists()
+            return card and sha256(self.folder / "dataset.json") == note["dataset"]
+        except (OSError, ManifestError):
+            return False
+
+    def _origin(self, request: SetRequest) -> str:
+        manifest = sha256(self._workdir.crops(request.crops))
+        return fingerprint(request.crops, manifest, dict(request.config), _versions())
+
+    def _remove_old_shards(self, index: DatasetIndex) -> None:
+        named = {shard.file for shard in index.shards}
+        for form in FORMS.values():
+            for path in self.folder.glob(f"*-[0-9]*{form.suffix}"):
+                if path.name not in named:
+                    path.unlink()
 
 
-def sample_file(workdir: Workdir, name: str, clip_id: str, key: str) -> Path:
-    """Return where a sample waits for its shard; the key keeps samples of other settings apart."""
-    return workdir.samples(name) / f"{clip_id}.{key}.tar"
-
-
-def read_published(workdir: Workdir, name: str) -> Published:
-    """Return the set on disk if its index is the one written last and its shards have their sizes."""
-    folder = workdir.shards(name)
+def read_note(workdir: Workdir, name: str) -> dict[str, Any] | None:
+    """Return what was noted of a set when it was published: dataset (SHA-256), made_from, keys; or None."""
     try:
         note = json.loads(_note(workdir, name).read_bytes())
-        if note["dataset"] == sha256(folder / "dataset.json"):
-            read_dataset(folder)
-            return Published(note["keys"])
-    except (OSError, ValueError, KeyError, TypeError):
-        pass
-    return Published({})
+    except (OSError, ValueError):
+        return None
+    return note if isinstance(note, dict) and {"dataset", "made_from", "keys"} <= note.keys() else None
 
 
-def recover_samples(workdir: Workdir, name: str, keys: Mapping[str, str]) -> None:
-    """Take samples that are in the shards on disk out again, where they wait for the next set."""
-    wanted = {
-        clip_id: path
-        for clip_id, key in keys.items()
-        if not (path := sample_file(workdir, name, clip_id, key)).exists()
-    }
-    if not wanted:
-        return
-    folder = workdir.shards(name)
-    index = read_dataset(folder)
-    for shard in index.shards:
-        for sample in FORMS[index.storage].read(folder / shard.file, per_frame=index.sample == "frame"):
-            if sample.info.clip_id in wanted:
-                publish_bytes(wanted[sample.info.clip_id], tar_bytes(clip_members(sample)))
-
-
-def publish_set(
-    workdir: Workdir,
-    request: SetRequest,
-    keys: Mapping[str, str],
-    samples: Sequence[SampleFile],
-    rows: Sequence[CropRow],
-    run: RunSettings,
-) -> DatasetIndex:
-    """Write the shards of a set, its card and then its index; shards of an older layout go last."""
-    folder = workdir.shards(request.name)
-    folder.mkdir(parents=True, exist_ok=True)
-    (folder / "dataset.json").unlink(missing_ok=True)
-    classes = class_names(rows)
-    plans = plan_shards(samples, request.settings)
-    backend = run.backend if run.backend != "loky" or len(plans) > 1 else "sequential"
-    entries = joblib.Parallel(n_jobs=max(1, min(worker_count(run), len(plans))), backend=backend)(
-        joblib.delayed(write_shard)(plan, folder, request.settings, classes) for plan in plans
-    )
-    manifest = workdir.crops(request.crops)
-    index = DatasetIndex(
-        name=request.name,
-        storage=request.settings.format,
-        sample=request.settings.sample,
-        modalities=["frames"],
-        classes=classes,
-        shards=[ShardEntry(**entry) for entry in entries],
-        crops={"name": request.crops, "sha256": sha256(manifest)},
-        config=dict(request.config),
-        versions=_versions(),
-    )
-    publish_text(folder / "README.md", dataset_card(index, rows))
-    publish_text(folder / "dataset.json", write_dataset(index))
-    note = {"dataset": sha256(folder / "dataset.json"), "keys": dict(keys)}
-    publish_text(_note(workdir, request.name), json.dumps(note))
-    _remove_leftovers(workdir, request.name, index)
-    return index
+def noted_names(workdir: Workdir) -> list[str]:
+    """Return the names of the sets that were published, whether or not they are still there."""
+    return sorted(path.stem.removeprefix("set-") for path in (workdir.root / "journal").glob("set-*.json"))
 
 
 def class_names(rows: Iterable[CropRow]) -> list[str]:
@@ -152,13 +204,3 @@ def _versions() -> dict[str, str]:
 
 def _note(workdir: Workdir, name: str) -> Path:
     return workdir.root / "journal" / f"set-{name}.json"
-
-
-def _remove_leftovers(workdir: Workdir, name: str, index: DatasetIndex) -> None:
-    folder = workdir.shards(name)
-    named = {shard.file for shard in index.shards}
-    for form in FORMS.values():
-        for path in folder.glob(f"*-[0-9]*{form.suffix}"):
-            if path.name not in named:
-                path.unlink()
-    shutil.rmtree(workdir.samples(name), ignore_errors=True)

@@ -12,6 +12,7 @@ from mocrop_prep.errors import ClipError, UsageError
 from mocrop_prep.files import TEMPORARY, sha256
 from mocrop_prep.samples import Sample
 from mocrop_prep.shards import FORMS
+from mocrop_prep.shardset import noted_names, read_note
 from mocrop_prep.workdir import Workdir
 
 _JPEG_START, _JPEG_END = b"\xff\xd8", b"\xff\xd9"
@@ -28,17 +29,17 @@ def verify(workdir: Workdir) -> Iterator[tuple[str, str]]:
     yield from _files(workdir, "extract", workdir.motion("x"))
     for name in workdir.manifest_names():
         yield _manifest(workdir.crops(name))
-    for name in workdir.shard_names():
+    for name in sorted({*workdir.shard_names(), *noted_names(workdir)}):
         yield from _shard_set(workdir, name)
 
 
 def _files(workdir: Workdir, stage: str, example: Path) -> Iterator[tuple[str, str]]:
     """Hold the files of a stage against the checksums in its journal; files without a record are foreign."""
     folder, suffix = example.parent, example.suffix
-    if not folder.exists():
-        return
     records = {k: v for k, v in workdir.journal(stage).read().items() if not v.failed}
-    found = {path.name for path in folder.iterdir() if not path.name.startswith(TEMPORARY)}
+    if not folder.exists() and not records:
+        return
+    found = {path.name for path in folder.glob("*") if not path.name.startswith(TEMPORARY)}
     good = 0
     for clip_id, record in sorted(records.items()):
         path = folder / f"{clip_id}{suffix}"
@@ -68,6 +69,11 @@ def _shard_set(workdir: Workdir, name: str) -> Iterator[tuple[str, str]]:
     except ManifestError as error:
         yield str(folder), str(error)
         return
+    note = read_note(workdir, name)
+    if note is None or sha256(folder / "dataset.json") != note["dataset"]:
+        yield str(folder / "dataset.json"), "not what was written; run shard again"
+    if not (folder / "README.md").exists():
+        yield str(folder / "README.md"), "missing; run shard again"
     named = {shard.file for shard in index.shards} | {"dataset.json", "README.md"}
     for path in sorted(folder.iterdir()):
         if path.name not in named and not path.name.startswith(TEMPORARY):
@@ -78,6 +84,9 @@ def _shard_set(workdir: Workdir, name: str) -> Iterator[tuple[str, str]]:
     for shard in index.shards:
         problem = shard_problem(folder, shard, verify=True) or _recount(folder, shard, index, rows, seen)
         yield f"{folder / shard.file}: {shard.rows} {index.sample}s, SHA-256 matches", problem
+    missing = sorted(set(note["keys"] if note else ()) - seen)
+    if missing:
+        yield str(folder), f"{len(missing)} clips are in no shard, such as {missing[0]}; run shard again"
 
 
 def _recount(

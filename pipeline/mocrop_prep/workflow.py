@@ -20,20 +20,12 @@ from mocrop_manifests import Clip, CropRow, ManifestError, read_crops, read_data
 
 from mocrop_prep.clips import source_path
 from mocrop_prep.config import CropSettings, RunSettings, ShardSettings, TranscodeSettings
-from mocrop_prep.errors import UsageError
+from mocrop_prep.errors import PASSING, UsageError
 from mocrop_prep.files import publish_text
 from mocrop_prep.journal import Journal, Record, fingerprint
 from mocrop_prep.runner import Task, Work, run_tasks
 from mocrop_prep.shards import SampleFile
-from mocrop_prep.shardset import (
-    SetRequest,
-    describe_set,
-    publish_set,
-    read_published,
-    recover_samples,
-    resolved,
-    sample_file,
-)
+from mocrop_prep.shardset import SetRequest, ShardSet, describe_set, resolved
 from mocrop_prep.stages import commit
 from mocrop_prep.stages.crop import failed_row
 from mocrop_prep.video import library_versions
@@ -98,8 +90,9 @@ def extract(session: Session) -> StageReport:
     for clip in _longest_first(session):
         record = before.get(clip.clip_id)
         if record is not None and not record.failed:
-            arguments = (workdir.transcoded(clip.clip_id), workdir.motion(clip.clip_id))
-            tasks.append(Task(clip.clip_id, _extract_key(record.data["sha256"]), arguments))
+            digest, target = record.data["sha256"], workdir.motion(clip.clip_id)
+            arguments = (workdir.transcoded(clip.clip_id), digest, target)
+            tasks.append(Task(clip.clip_id, _extract_key(digest), arguments))
 
     def is_whole(task: Task, record: Record) -> bool:
         return _has_size(workdir.motion(task.clip_id), record.data)
@@ -120,7 +113,9 @@ def crop(session: Session, settings: CropSettings, name: str) -> StageReport:
         record = extracted.get(clip.clip_id)
         if record is not None and not record.failed:
             key = fingerprint(record.data["sha256"], settings.digest(), _fields(clip), np.__version__)
-            tasks.append(Task(clip.clip_id, key, (workdir.motion(clip.clip_id), clip, settings)))
+            tasks.append(
+                Task(clip.clip_id, key, (workdir.motion(clip.clip_id), record.data["sha256"], clip, settings))
+            )
     carried = _failures("extract", extracted, session.clips) | _failures(
         "transcode", transcoded, session.clips
     )
@@ -140,23 +135,30 @@ def shard(session: Session, settings: ShardSettings, *, crops: str, name: str) -
     wanted = {clip.clip_id for clip in session.clips}
     rows = [row for row in _read_crops(workdir, crops) if row.clip_id in wanted]
     _save_settings(workdir, f"shard-{name}", resolved(settings))
+    made = ShardSet(workdir, name)
     tasks = []
     for row in rows:
         record = transcoded.get(row.clip_id)
         if row.status != "failed" and record is not None and not record.failed:
-            key = fingerprint(record.data["sha256"], settings.digest(), _fields(row), _picture_versions())
-            target = sample_file(workdir, name, row.clip_id, key)
-            tasks.append(Task(row.clip_id, key, (workdir.transcoded(row.clip_id), row, target, settings)))
-    makers = _SampleMakers(workdir, name)
+            digest = record.data["sha256"]
+            key = fingerprint(digest, settings.digest(), _fields(row), _picture_versions())
+            video, target = workdir.transcoded(row.clip_id), made.sample_file(row.clip_id, key)
+            tasks.append(Task(row.clip_id, key, (video, digest, row, target, settings)))
     carried = {
         row.clip_id: Record(row.clip_id, "", "failed", row.reason, f"failed in crops/{crops}.csv", "crop")
         for row in rows
         if row.status == "failed"
     }
-    report = _run_stage(session, f"shard-{name}", commit.shard_to, tasks, makers.is_whole, carried)
+
+    def is_whole(task: Task, record: Record) -> bool:
+        return made.holds(task.clip_id, task.key, record.data["sample"])
+
+    def work_on(some: Sequence[Task], whole: IsWhole) -> StageReport:
+        return _run_stage(session, f"shard-{name}", commit.shard_to, some, whole, carried)
+
     request = SetRequest(name, crops, settings, _set_config(workdir, crops, name))
-    line = makers.finish(session, request, tasks, report, rows)
-    return dataclasses.replace(report, lines=(line,))
+    report = work_on(tasks, is_whole)
+    return _finish_set(session, made, request, tasks, report, rows, work_on)
 
 
 def run(
@@ -174,6 +176,7 @@ def run(
     _save_settings(workdir, f"crop-{name}", dataclasses.asdict(crop))
     _save_settings(workdir, f"shard-{name}", resolved(shard))
     kept = workdir.journal("transcode").read()
+    made = ShardSet(workdir, name)
     tasks, video_keys = [], {}
     for clip in _longest_first(session):
         source, video = source_path(workdir.source, clip), workdir.transcoded(clip.clip_id)
@@ -182,82 +185,73 @@ def run(
             video_key, crop.digest(), shard.digest(), _fields(clip), np.__version__, _picture_versions()
         )
         before = kept.get(clip.clip_id)
+        usable = before is not None and before.key == video_key and not before.failed
         job = commit.FusedJob(
             clip=clip,
             source=source,
             video=video,
             motion=workdir.motion(clip.clip_id),
-            sample=sample_file(workdir, name, clip.clip_id, key),
+            sample=made.sample_file(clip.clip_id, key),
             transcode=transcode,
             crop=crop,
             shard=shard,
             keep=keep,
-            reuse=before is not None and before.key == video_key and _has_size(video, before.data),
+            video_sha256=before.data["sha256"] if before is not None and usable else "",
         )
         tasks.append(Task(clip.clip_id, key, (job,)))
-    makers = _SampleMakers(workdir, name, keep=keep)
-    report = _run_stage(session, f"run-{name}", commit.fuse_to, tasks, makers.is_whole)
+
+    def is_whole(task: Task, record: Record) -> bool:
+        video, motion = kept.get(task.clip_id), record.data.get("extract")
+        return made.holds(task.clip_id, task.key, record.data["sample"]) and (
+            not keep
+            or (
+                (motion is not None and _has_size(workdir.motion(task.clip_id), motion))
+                and (video is not None and _has_size(workdir.transcoded(task.clip_id), video.data))
+            )
+        )
+
+    def work_on(some: Sequence[Task], whole: IsWhole) -> StageReport:
+        return _run_stage(session, f"run-{name}", commit.fuse_to, some, whole)
+
+    report = work_on(tasks, is_whole)
     rows = [_manifest_row(clip, crop, [report.records[clip.clip_id]]) for clip in session.clips]
     crops_line = _publish_crops(workdir, name, rows)
     if keep:
         _note_kept(workdir, report, video_keys)
     request = SetRequest(name, name, shard, _set_config(workdir, name, name))
-    set_line = makers.finish(session, request, tasks, report, rows)
-    return dataclasses.replace(report, rows=tuple(rows), lines=(crops_line, set_line))
+    report = _finish_set(session, made, request, tasks, report, rows, work_on)
+    return dataclasses.replace(report, rows=tuple(rows), lines=(crops_line, *report.lines))
 
 
-class _SampleMakers:
-    """Decides which samples are there already, and turns all of them into a published set."""
-
-    def __init__(self, workdir: Workdir, name: str, *, keep: bool = False) -> None:
-        self._workdir, self._name, self._keep = workdir, name, keep
-        self._published = read_published(workdir, name)
-
-    def is_whole(self, task: Task, record: Record) -> bool:
-        """Say whether a clip's sample is on disk, waiting or in a shard, and what is kept too."""
-        waiting = sample_file(self._workdir, self._name, task.clip_id, task.key)
-        if self._published.keys.get(task.clip_id) != task.key and not _has_size(
-            waiting, record.data["sample"]
-        ):
-            return False
-        return not self._keep or (
-            "extract" in record.data
-            and _has_size(self._workdir.motion(task.clip_id), record.data["extract"])
-            and self._workdir.transcoded(task.clip_id).exists()
-        )
-
-    def finish(
-        self,
-        session: Session,
-        request: SetRequest,
-        tasks: Sequence[Task],
-        report: StageReport,
-        rows: Sequence[CropRow],
-    ) -> str:
-        """Publish the set unless it is there as wanted; return a line that says what it holds."""
-        workdir, folder = self._workdir, self._workdir.shards(self._name)
-        keys = {task.clip_id: task.key for task in tasks if not report.records[task.clip_id].failed}
-        if not keys:
-            return f"{folder}: nothing to write, no clip could be used"
-        splits = {row.clip_id: row.split for row in rows}
-        if keys != self._published.keys:
-            reusable = {
-                clip_id: key for clip_id, key in keys.items() if self._published.keys.get(clip_id) == key
-            }
-            recover_samples(workdir, self._name, reusable)
-            samples = [
-                SampleFile(
-                    clip_id=clip_id,
-                    split=splits[clip_id],
-                    path=sample_file(workdir, self._name, clip_id, key),
-                    **report.records[clip_id].data["sample"],
-                )
-                for clip_id, key in keys.items()
-            ]
-            index = publish_set(workdir, request, keys, samples, rows, session.run)
-        else:
-            index = read_dataset(folder)
-        return describe_set(index, folder)
+def _finish_set(
+    session: Session,
+    made: ShardSet,
+    request: SetRequest,
+    tasks: Sequence[Task],
+    report: StageReport,
+    rows: Sequence[CropRow],
+    work_on: Callable[[Sequence[Task], IsWhole], StageReport],
+) -> StageReport:
+    """Publish the shard set, unless it is there as wanted; what its old shards lost is worked on again."""
+    keys = {task.clip_id: task.key for task in tasks if not report.records[task.clip_id].failed}
+    if not keys:
+        return dataclasses.replace(report, lines=(f"{made.folder}: nothing to write, no clip could be used",))
+    if made.is_current(keys, request):
+        made.tidy()
+        return dataclasses.replace(report, lines=(describe_set(read_dataset(made.folder), made.folder),))
+    lost = set(made.recover(keys))
+    if lost:
+        again = work_on([task for task in tasks if task.clip_id in lost], lambda _task, _record: False)
+        report = dataclasses.replace(report, records={**report.records, **again.records})
+        keys = {clip_id: key for clip_id, key in keys.items() if not report.records[clip_id].failed}
+    splits = {row.clip_id: row.split for row in rows}
+    samples = []
+    for clip_id, key in keys.items():
+        sample = report.records[clip_id].data["sample"]
+        path = made.sample_file(clip_id, key)
+        samples.append(SampleFile(clip_id, splits[clip_id], path, sample["frames"], sample["bytes"]))
+    index = made.publish(request, keys, samples, rows, session.run)
+    return dataclasses.replace(report, lines=(describe_set(index, made.folder),))
 
 
 def _run_stage(
@@ -280,6 +274,7 @@ def _run_stage(
         for task in tasks
         if (record := before.get(task.clip_id)) is not None
         and record.key == task.key
+        and record.code not in PASSING
         and (record.failed or is_whole(task, record))
     }
     done = run_tasks(

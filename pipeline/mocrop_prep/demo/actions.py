@@ -11,7 +11,7 @@ import math
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from mocrop_prep.demo.figure import Body, Point, Pose, Shape, Stroke, polar
+from mocrop_prep.demo.figure import Blob, Body, Part, Point, Pose, Shape, Stroke, polar
 
 Props = tuple[tuple[Shape, ...], tuple[Shape, ...]]
 """Shapes behind the body and shapes in front of it."""
@@ -214,44 +214,46 @@ def bar(_moment: Moment) -> Props:
     return (*posts, Stroke(((-0.46, BAR), (0.46, BAR)), 0.035, "metal")), ()
 
 
-def hula_hoop(moment: Moment) -> Pose:
-    """Circling hips with the hands at the back of the head, seen from the front."""
+MAT = 0.27
+"""Height of the trampoline's mat."""
+
+
+def bounce(moment: Moment) -> Pose:
+    """Jumping high on a trampoline: stretched on the way, knees drawn up at the top, from the front."""
     body = moment.body
-    sway = wave(moment.phase) * moment.effort
-    hip = (0.055 * sway, ANKLE + 0.985 * body.leg)
-    neck = polar(hip, -7 * sway, body.torso)
+    flight = 4 * (moment.phase % 1) * (1 - moment.phase % 1) * moment.effort
+    tuck = flight**3
+    foot = MAT + ANKLE + 0.42 * flight + 0.16 * tuck
+    hip = (0.0, MAT + ANKLE + lerp(0.86, 0.97, flight) * body.leg + 0.42 * flight)
+    neck = polar(hip, 0, body.torso)
+    angle = lerp(140, 60, flight)
+    apart = lerp(0.07, 0.17, tuck)
     return Pose(
         hip=hip,
-        lean=-7 * sway,
+        lean=0,
         turn=1,
-        hands=((neck[0] - 0.075, neck[1] + 0.1), (neck[0] + 0.075, neck[1] + 0.1)),
-        feet=((-0.11, ANKLE), (0.11, ANKLE)),
-        elbows=(1, -1),
+        hands=(polar(neck, -angle, 1.2 * body.arm), polar(neck, angle, 1.2 * body.arm)),
+        feet=((-apart, foot), (apart, foot)),
+        elbows=(-1, 1),
         knees=(-1, 1),
         toes=TO_THE_SIDES,
     )
 
 
-def hoop(moment: Moment) -> Props:
-    """Return the hoop around the waist, its far half behind the body."""
-    centre = (-0.09 * wave(moment.phase), ANKLE + moment.body.leg + 0.05)
-    rim = ring(centre, 0.36, 0.1, tilt=12 * wave(moment.phase, 0.25))
-    return (Stroke(rim[:13], 0.035, "gear"),), (Stroke(rim[12:], 0.035, "gear"),)
+def trampoline(_moment: Moment) -> Props:
+    """Return a round trampoline: legs, the mat, and its rim, which hides nothing of the jumper."""
+    legs = tuple(Stroke(((0.9 * x, 0.0), (x, MAT)), 0.035, "metal") for x in (-0.5, -0.2, 0.2, 0.5))
+    rim = ring((0.0, MAT), 0.58, 0.085)
+    mat = Part((Blob(rim, (0.001,) * len(rim), "dark"),))
+    return (*legs, mat, Stroke(rim, 0.05, "gear")), ()
 
 
-def ring(centre: Point, across: float, high: float, *, tilt: float = 0.0) -> tuple[Point, ...]:
-    """Return 25 points around an ellipse, counter-clockwise from the right, tilted by degrees."""
-    turn = math.radians(tilt)
-    points = []
-    for k in range(25):
-        x, y = across * math.cos(math.pi * k / 12), high * math.sin(math.pi * k / 12)
-        points.append(
-            (
-                centre[0] + x * math.cos(turn) - y * math.sin(turn),
-                centre[1] + x * math.sin(turn) + y * math.cos(turn),
-            )
-        )
-    return tuple(points)
+def ring(centre: Point, across: float, high: float) -> tuple[Point, ...]:
+    """Return 25 points around an ellipse, the first and the last on its right."""
+    return tuple(
+        (centre[0] + across * math.cos(math.pi * k / 12), centre[1] + high * math.sin(math.pi * k / 12))
+        for k in range(25)
+    )
 
 
 def walk(moment: Moment) -> Pose:
@@ -281,8 +283,8 @@ def walk(moment: Moment) -> Pose:
 ACTIONS = (
     Action("Biking", 0.9, ride, bicycle, lambda seconds: (RIDE * seconds, 0.0)),
     Action("HandstandWalking", 0.9, handstand, path=lambda seconds: (0.12 * seconds, 0.0)),
-    Action("HulaHoop", 0.8, hula_hoop, hoop),
     Action("JumpingJack", 1.0, jumping_jack),
     Action("PullUps", 1.15, pull_up, bar),
     Action("PushUps", 1.05, push_up),
+    Action("TrampolineJumping", 0.95, bounce, trampoline),
 )

@@ -15,7 +15,7 @@ from mocrop_prep.config import ShardSettings
 from mocrop_prep.errors import ClipError, UsageError
 from mocrop_prep.samples import Sample
 from mocrop_prep.shards import FORMS, SampleFile, plan_shards
-from mocrop_prep.shardset import read_published
+from mocrop_prep.shardset import ShardSet
 from mocrop_prep.workdir import Workdir
 
 _ONE_SHARD = str(10**9)
@@ -42,7 +42,7 @@ def stored_samples(
         return Stored({})
     found: dict[str, Sample] = {}
     stale = f"shards/{name} does not go with its records; run shard again"
-    members = read_published(workdir, name).keys
+    members = ShardSet(workdir, name).keys
     if not members:
         return Stored({}, name, stale)
     try:

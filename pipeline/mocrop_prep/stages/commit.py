@@ -22,7 +22,11 @@ from mocrop_prep.stages.transcode import transcode_clip
 
 @dataclass(frozen=True, slots=True)
 class FusedJob:
-    """One clip of a fused run; `reuse` says that `video` is whole, `keep` that intermediates are wanted."""
+    """One clip of a fused run.
+
+    `video_sha256` is that of a transcoded clip that can be used, or empty; `keep` says that intermediates are
+    wanted.
+    """
 
     clip: Clip
     source: Path
@@ -33,7 +37,7 @@ class FusedJob:
     crop: CropSettings
     shard: ShardSettings
     keep: bool
-    reuse: bool
+    video_sha256: str
 
 
 def transcode_to(source: Path, target: Path, settings: TranscodeSettings) -> dict[str, Any]:
@@ -43,33 +47,39 @@ def transcode_to(source: Path, target: Path, settings: TranscodeSettings) -> dic
         return report | _identity(temporary)
 
 
-def extract_to(video: Path, target: Path) -> dict[str, Any]:
+def extract_to(video: Path, video_sha256: str, target: Path) -> dict[str, Any]:
     """Publish a clip's vectors; return the stage's report with bytes and sha256."""
+    _check(video, video_sha256, "transcode")
     with publish(target) as temporary:
         report = extract_clip(video, temporary)
         return report | _identity(temporary)
 
 
-def crop_to(motion: Path, clip: Clip, settings: CropSettings) -> dict[str, Any]:
+def crop_to(motion: Path, motion_sha256: str, clip: Clip, settings: CropSettings) -> dict[str, Any]:
     """Return the clip's manifest row; it is published with those of all clips."""
+    _check(motion, motion_sha256, "extract")
     return {"row": asdict(crop_clip(motion, clip, settings))}
 
 
-def shard_to(video: Path, row: CropRow, target: Path, settings: ShardSettings) -> dict[str, Any]:
+def shard_to(
+    video: Path, video_sha256: str, row: CropRow, target: Path, settings: ShardSettings
+) -> dict[str, Any]:
     """Publish a clip's sample where it waits for its shard."""
+    _check(video, video_sha256, "transcode")
     with publish(target) as temporary:
-        return {"sample": shard_clip(video, row, temporary, settings)}
+        report = shard_clip(video, row, temporary, settings)
+        return {"sample": report | _identity(temporary)}
 
 
 def fuse_to(job: FusedJob) -> dict[str, Any]:
     """Publish a clip's sample, and its intermediates if they are kept, from one decode of each."""
-    if job.reuse:
+    if job.video_sha256 and _is(job.video, job.video_sha256):
         return _fuse_video(job, job.video)
     if job.keep:
         with _blame("transcode"):
             report = transcode_to(job.source, job.video, job.transcode)
         return _fuse_video(job, job.video) | {"transcode": report}
-    with temporary_beside(job.sample) as video:
+    with temporary_beside(job.sample.with_suffix(".mp4")) as video:
         with _blame("transcode"):
             transcode_clip(job.source, video, job.transcode)
         return _fuse_video(job, video)
@@ -80,8 +90,8 @@ def _fuse_video(job: FusedJob, video: Path) -> dict[str, Any]:
     with ExitStack() as stack, _blame("extract"):
         sample = stack.enter_context(publish(job.sample))
         motion = stack.enter_context(publish(job.motion)) if job.keep else None
-        row, data["sample"] = fuse_clip(video, job.clip, sample, job.crop, job.shard, motion=motion)
-        data["row"] = asdict(row)
+        row, report = fuse_clip(video, job.clip, sample, job.crop, job.shard, motion=motion)
+        data |= {"row": asdict(row), "sample": report | _identity(sample)}
         if motion is not None:
             data["extract"] = _identity(motion)
     return data
@@ -93,6 +103,21 @@ def _blame(stage: str) -> Iterator[None]:
         yield
     except ClipError as error:
         raise ClipError(error.code, error.detail, error.stage or stage) from None
+
+
+def _check(path: Path, digest: str, stage: str) -> None:
+    """Raise ClipError unless a file of an earlier stage is there as it was written.
+
+    Damaged H.264 often decodes without complaint, so nothing less than the checksum will do.
+    """
+    if not _is(path, digest):
+        state = "is not what was written: delete it" if path.exists() else "is gone"
+        again = f"mocrop-prep {stage} SOURCE" if stage == "transcode" else f"mocrop-prep {stage}"
+        raise ClipError("bad-intermediate", f"{path} {state}; run `{again} WORKDIR` again")
+
+
+def _is(path: Path, digest: str) -> bool:
+    return path.exists() and sha256(path) == digest
 
 
 def _identity(path: Path) -> dict[str, Any]:

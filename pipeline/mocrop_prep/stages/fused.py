@@ -31,7 +31,7 @@ def fuse_clip(
     """Extract, crop and shard a transcoded clip in one decode; raises ClipError.
 
     Vectors go to the crop as they come and, if `motion` is given, to that file; pictures wait as planes until
-    the crop is known. Returns the manifest row, and frames and bytes of the sample written to `target`.
+    the crop is known. Returns the manifest row, and the frames of the sample written to `target`.
     """
     index = index_stream(video)
     numbers = frames_to_keep(index, shard)

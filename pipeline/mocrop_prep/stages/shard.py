@@ -36,7 +36,7 @@ def needs_loop_filter(settings: ShardSettings) -> bool:
 
 
 def shard_clip(video: Path, row: CropRow, target: Path, settings: ShardSettings) -> dict[str, Any]:
-    """Write `target`, the sample of a transcoded clip and its crop; return its frames and bytes.
+    """Write `target`, the sample of a transcoded clip and its crop; return its frames.
 
     Only what is stored is decoded where that are key frames. Raises ClipError.
     """
@@ -60,7 +60,7 @@ def write_sample(
     target: Path,
     settings: ShardSettings,
 ) -> dict[str, Any]:
-    """Render the crop of each picture and write them as one sample; return its frames and bytes."""
+    """Render the crop of each picture and write them as one sample; return its frames."""
     box = box_of(row)
     jpegs = tuple(
         render_jpeg(picture, box, size=settings.pixels, aspect=settings.aspect, quality=settings.quality)
@@ -79,9 +79,8 @@ def write_sample(
         height=index.info.height,
         method=row.method,
     )
-    content = tar_bytes(clip_members(Sample(info, jpegs)))
-    target.write_bytes(content)
-    return {"frames": len(jpegs), "bytes": len(content)}
+    target.write_bytes(tar_bytes(clip_members(Sample(info, jpegs))))
+    return {"frames": len(jpegs)}
 
 
 def box_of(row: CropRow) -> Box:

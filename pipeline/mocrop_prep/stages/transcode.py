@@ -12,7 +12,9 @@ from mocrop_prep.video import (
     TranscodeReport,
     contract_violations,
     copy_clip,
+    decode_clip,
     encode_clip,
+    index_stream,
     inspect_source,
 )
 
@@ -32,7 +34,7 @@ def transcode_clip(source: Path, target: Path, settings: TranscodeSettings) -> d
     return {
         "action": action,
         "frames": report.frames,
-        "damaged": report.damaged,
+        "damaged": max(report.damaged, info.damaged),
         "constant_rate": report.constant_rate,
     }
 
@@ -42,11 +44,20 @@ def _write(
 ) -> tuple[str, TranscodeReport]:
     if settings.transcode != "always":
         differences = contract_violations(info, gop=settings.gop, short_side=settings.short_side)
-        if not differences:
+        if not differences and (settings.on_corrupt == "fail" or _decodes(source)):
             return "copy", copy_clip(source, target)
         if settings.transcode == "never":
             raise ClipError("needs-transcode", f"{source}: {'; '.join(differences)}")
     return "encode", encode_clip(source, target, info, settings)
+
+
+def _decodes(source: Path) -> bool:
+    """Say whether a source that could be copied has no damage that only decoding shows."""
+    try:
+        decode_clip(source, frames=index_stream(source).info.frames, sink=None)
+    except ClipError:
+        return False
+    return True
 
 
 def _damage(source: Path, damaged: int, packets: int) -> str:

@@ -15,6 +15,7 @@ from typing import Any
 import av
 from av.container import InputContainer
 from av.error import FFmpegError
+from av.packet import Packet
 from av.stream import Disposition
 from av.video.frame import VideoFrame
 from av.video.stream import VideoStream
@@ -110,9 +111,11 @@ def inspect_source(path: Path) -> SourceInfo:
         pts: list[int | None] = []
         keys: list[int] = []
         damaged = 0
+        end = 0.0
         try:
-            for packet in container.demux(stream):
-                if packet.size == 0:
+            for packet in container.demux():
+                end = max(end, _end(packet))
+                if packet.size == 0 or packet.stream is not stream:
                     continue
                 if packet.is_keyframe:
                     keys.append(len(pts))
@@ -124,6 +127,7 @@ def inspect_source(path: Path) -> SourceInfo:
             damaged += 1
         if not pts:
             raise ClipError("no-frames", f"{path}: the video stream has no packets")
+        damaged += _breaks_off(container, end)
         context = stream.codec_context
         first = _first_frame(path)
         rotation, mirrored = _orientation(first)
@@ -175,6 +179,25 @@ def contract_violations(info: SourceInfo, *, gop: int, short_side: int | None) -
         (info.damaged == 0, f"{info.damaged} of its packets are damaged"),
     ]
     return [text for holds, text in rules if not holds]
+
+
+def _end(packet: Packet[Any]) -> float:
+    """Return when a packet of any stream ends, in seconds; 0 if it does not say."""
+    if packet.pts is None or packet.time_base is None:
+        return 0.0
+    return float((packet.pts + (packet.duration or 0)) * packet.time_base)
+
+
+def _breaks_off(container: InputContainer, end: float) -> bool:
+    """Say whether a Matroska file ends long before the duration in its header: it was cut.
+
+    Its demuxer reports no error then, as that of MP4 does. Only half a second or a twentieth counts: players
+    and writers round.
+    """
+    if "matroska" not in container.format.name or not container.duration:
+        return False
+    duration = container.duration / 1_000_000  # AV_TIME_BASE
+    return duration - end > max(0.5, 0.05 * duration)
 
 
 def _best_stream(container: InputContainer, path: Path) -> VideoStream:
