@@ -7,14 +7,20 @@ PATH="$PWD/$BIN:$PATH"
 say() { printf '\n\033[1m$ %s\033[0m\n' "$*"; "$@"; }
 
 say mocrop-prep demo "$DEMO/videos" --jobs "$JOBS"
-say mocrop-prep run "$DEMO/videos" "$DEMO/work" --holdout-groups 1-4 --size 112 --keep --jobs "$JOBS"
+say mocrop-prep run "$DEMO/videos" "$DEMO/work" --holdout-groups 1-6 --size 112 --keep --jobs "$JOBS"
 for control in full center-square; do
     say mocrop-prep crop "$DEMO/work" --method "$control"
     say mocrop-prep shard "$DEMO/work" --crops "$control" --size 112
 done
 for crop in full center-square mocrop-v1; do
-    [ -e "$DEMO/runs/$crop/predictions.json" ] ||
-        say mocrop-train --shards "$DEMO/work/shards/$crop" --out "$DEMO/runs/$crop" --epochs 20
+    run="$DEMO/runs/$crop"
+    if [ -e "$run/predictions.json" ]; then
+        continue
+    elif [ -e "$run/last.pt" ]; then
+        say mocrop-train --shards "$DEMO/work/shards/$crop" --out "$run" --resume
+    else
+        say mocrop-train --shards "$DEMO/work/shards/$crop" --out "$run" --epochs 30 --batch-size 8
+    fi
 done
 say mocrop-prep preview "$DEMO/work" --crops mocrop-v1 --crops center-square --boxes "$DEMO/videos/boxes.csv"
 say mocrop-compare "$DEMO/runs/mocrop-v1/predictions.json" "$DEMO/runs/center-square/predictions.json" \
