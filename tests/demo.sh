@@ -19,7 +19,8 @@ for crop in full center-square mocrop-v1; do
     elif [ -e "$run/last.pt" ]; then
         say mocrop-train --shards "$DEMO/work/shards/$crop" --out "$run" --resume
     else
-        say mocrop-train --shards "$DEMO/work/shards/$crop" --out "$run" --epochs 30 --batch-size 8
+        say mocrop-train --shards "$DEMO/work/shards/$crop" --out "$run" \
+            --epochs 40 --batch-size 8 --segments 2 --min-scale 0.875
     fi
 done
 say mocrop-prep preview "$DEMO/work" --crops mocrop-v1 --crops center-square --boxes "$DEMO/videos/boxes.csv"

@@ -2,8 +2,8 @@
 
     python tests/benchmarks/bench.py [--source DIR] [--clips N] [--rounds N] [--out FILE.json]
 
-Each round measures all sides one after the other, so that a noisy machine hits them alike; the table shows the
-median of each side and the median of the ratios. Absolute times say little, ratios carry over.
+Each round measures both sides one after the other, so that a noisy machine hits them alike; the table shows
+the median of each side and the median of the ratios. Absolute times say little, ratios carry over.
 """
 
 from __future__ import annotations
@@ -19,7 +19,6 @@ from pathlib import Path
 
 import av
 from mocrop_manifests import Clip
-
 from mocrop_prep import workflow
 from mocrop_prep.clips import find_clips, source_path, spread
 from mocrop_prep.config import CropSettings, RunSettings, ShardSettings, TranscodeSettings
@@ -109,9 +108,7 @@ class Bench:
     def fused(self, jobs: int = 1) -> None:
         """Run all stages fused in a fresh WORKDIR."""
         session = self._session(jobs)
-        workflow.run(
-            session, TranscodeSettings(), CropSettings(), ShardSettings(), name="bench", keep=False
-        )
+        workflow.run(session, TranscodeSettings(), CropSettings(), ShardSettings(), name="bench", keep=False)
 
     def staged(self) -> None:
         """Run the four stages in a fresh WORKDIR."""
@@ -155,13 +152,16 @@ def measure(bench: Bench, rounds: int) -> dict[str, dict[str, float]]:
 
 def _row(result: dict[str, float]) -> str:
     rates = [f"{key.removesuffix('_frames_per_s')} {value:.0f}" for key, value in list(result.items())[:2]]
-    return f"{' / '.join(rates)} | {result['ratio']:.2f} ({result['ratio_min']:.2f}-{result['ratio_max']:.2f})"
+    spread_of = f"{result['ratio_min']:.2f}-{result['ratio_max']:.2f}"
+    return f"{' / '.join(rates)} | {result['ratio']:.2f} ({spread_of})"
 
 
 def main() -> None:
     """Measure and print a Markdown table."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--source", type=Path, help="folder of clips; default: UCF101 clips, else the demo set")
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--source", type=Path, help="clips; default: UCF101 clips, else the demo set")
     parser.add_argument("--clips", type=int, default=24)
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--out", type=Path)
@@ -171,7 +171,8 @@ def main() -> None:
         if not source.exists():
             make_demo(source, groups=4)
         bench = Bench(source, arguments.clips, Path(scratch))
-        print(f"{len(bench.clips)} clips, {bench.frames} frames, {os.cpu_count()} cores, PyAV {av.__version__}\n")
+        size = f"{len(bench.clips)} clips, {bench.frames} frames"
+        print(f"{size}, {os.cpu_count()} cores, PyAV {av.__version__}\n")
         print("| comparison of times | frames/s | ratio (range) |\n|---|---|---|")
         results = measure(bench, arguments.rounds)
     if arguments.out:

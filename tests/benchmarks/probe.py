@@ -2,9 +2,9 @@
 
     python tests/benchmarks/probe.py SOURCE WORK --weights resnet50.safetensors [--holdout-groups 1-7]
 
-Prepares SOURCE once, crops it by every method and control, shards each at every size, trains the head on the
-training groups, and evaluates the held-out ones once. Prints top-1 with counts, and wins and losses against the
-full frame with the exact McNemar p. Every step resumes; the numbers are those of the command line tools.
+Prepares SOURCE once, crops it by every method and control, shards each at every size, trains the head on
+the training groups, and evaluates the held-out ones once. Prints top-1 with counts, and wins and losses
+against the full frame with the exact McNemar p. Every step resumes; the numbers are those of the commands.
 """
 
 from __future__ import annotations
@@ -63,7 +63,7 @@ def compare(first: Path, second: Path, out: Path) -> dict[str, Any]:
 
 def table(work: Path, model: str, weights: Path, seed: int) -> list[str]:
     """Return the result as a Markdown table."""
-    lines = ["| crop | size | top-1 | right of all | against full: wins, losses, p |", "|---|---|---|---|---|"]
+    lines = ["| crop | px | top-1 | right | against full: wins, losses, p |", "|---|---|---|---|---|"]
     for size in SIZES:
         full = train(work, f"full-{size}", model, weights, seed)
         for method in METHODS:
@@ -81,7 +81,9 @@ def table(work: Path, model: str, weights: Path, seed: int) -> list[str]:
 
 def main() -> None:
     """Prepare, train and print."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("source", type=Path)
     parser.add_argument("work", type=Path)
     parser.add_argument("--weights", type=Path, required=True)
