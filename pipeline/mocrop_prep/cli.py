@@ -406,7 +406,7 @@ def _prepare(source: Path, workdir: Path, values: dict[str, Any]) -> tuple[Workd
     if not values["quiet"]:
         for note in found.notes:
             click.echo(f"note: {note}", err=True)
-    return make_workdir(workdir, found.root), found.clips
+    return make_workdir(workdir, found.root, searched=source.is_dir()), found.clips
 
 
 def _open(workdir: Path) -> Workdir:

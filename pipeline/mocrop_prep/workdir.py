@@ -128,10 +128,11 @@ def open_workdir(root: Path) -> Workdir:
         ) from None
 
 
-def make_workdir(root: Path, source: Path) -> Workdir:
+def make_workdir(root: Path, source: Path, *, searched: bool = True) -> Workdir:
     """Open a WORKDIR for `source`, or make it; raises UsageError if the folder is not free for it.
 
-    A folder with files of somebody else, or a WORKDIR of another source, is refused and left as it is.
+    A folder with files of somebody else, or a WORKDIR of another source, is refused and left as it is; so is one
+    inside a source that is `searched` for videos, which would find its own.
     """
     source = source.resolve()
     if (root / "journal" / "workdir.json").exists():
@@ -142,7 +143,7 @@ def make_workdir(root: Path, source: Path) -> Workdir:
             )
         _check_writable(root)
         return workdir
-    if root.resolve() == source or source in root.resolve().parents:
+    if searched and (root.resolve() == source or source in root.resolve().parents):
         raise UsageError(f"{root} lies inside SOURCE; take a WORKDIR elsewhere")
     _refuse_foreign_files(root)
     try:

@@ -263,3 +263,9 @@ def test_the_installed_command_runs_in_a_process_of_its_own(source: Path, kept: 
     out, err = process.communicate(timeout=60)
     assert (process.returncode, out, err) == (0, "", "")
     assert outputs(tmp_path / "work") == outputs(kept)
+
+
+def test_a_workdir_may_lie_beside_a_csv(source: Path, tmp_path: Path) -> None:
+    video = next(path for path in sorted(source.rglob("*")) if path.is_file())
+    (tmp_path / "clips.csv").write_text(f"path,label\n{video},a\n", encoding="utf-8")
+    assert prep("run", tmp_path / "clips.csv", tmp_path / "work").status == 0
