@@ -131,8 +131,8 @@ def open_workdir(root: Path) -> Workdir:
 def make_workdir(root: Path, source: Path, *, searched: bool = True) -> Workdir:
     """Open a WORKDIR for `source`, or make it; raises UsageError if the folder is not free for it.
 
-    A folder with files of somebody else, or a WORKDIR of another source, is refused and left as it is; so is one
-    inside a source that is `searched` for videos, which would find its own.
+    A folder with files of somebody else, or a WORKDIR of another source, is refused and left as it is; so is
+    one inside a source that is `searched` for videos, which would find its own.
     """
     source = source.resolve()
     if (root / "journal" / "workdir.json").exists():
