@@ -24,7 +24,7 @@ SIZES = (224, 192)
 def tool(name: str, *arguments: object) -> None:
     """Run one of the project's commands, quietly; stop at the first that fails."""
     command = [str(Path(sys.executable).with_name(name)), *map(str, arguments)]
-    done = subprocess.run(command, check=False)
+    done = subprocess.run(command, check=False, stdout=subprocess.DEVNULL)
     if done.returncode:
         sys.exit(f"{' '.join(command)} ended with exit status {done.returncode}")
 

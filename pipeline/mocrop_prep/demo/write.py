@@ -101,7 +101,8 @@ def plan_demo(*, seed: int = 0, groups: int = 24, clips_per_group: int = 1) -> l
 def write_clip(folder: Path, clip: DemoClip) -> list[ActorBox]:
     """Write one video below `folder` and return its actor's boxes, one for each frame.
 
-    The file appears whole under its name or not at all. The same clip gives the same bytes.
+    The file appears whole under its name or not at all. The same clip gives the same bytes
+    on the same kind of processor: drawing rounds differently without AVX2.
     """
     rng = np.random.default_rng([clip.seed, clip.group, clip.action, clip.number])
     scene = make_scene(make_setting(clip.seed, clip.group), ACTIONS[clip.action], rng)
