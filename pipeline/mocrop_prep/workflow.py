@@ -98,7 +98,12 @@ def extract(session: Session) -> StageReport:
         return _has_size(workdir.motion(task.clip_id), record.data)
 
     carried = _failures("transcode", before, session.clips)
-    return _run_stage(session, "extract", commit.extract_to, tasks, is_whole, carried)
+    report = _run_stage(session, "extract", commit.extract_to, tasks, is_whole, carried)
+    counted = [record.data for record in report.records.values() if record.data.get("vectors")]
+    vectors = sum(data["vectors"] for data in counted)
+    size = sum(data["bytes"] for data in counted) / vectors if vectors else 0.0
+    line = f"{workdir.root / 'motion'}: {vectors:,} vectors, {size:.2f} bytes each"
+    return dataclasses.replace(report, lines=(line,))
 
 
 def crop(session: Session, settings: CropSettings, name: str) -> StageReport:
