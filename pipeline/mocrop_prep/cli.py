@@ -403,10 +403,11 @@ def _prepare(source: Path, workdir: Path, values: dict[str, Any]) -> tuple[Workd
         seed=wanted.seed,
         limit=wanted.limit,
     )
+    home = make_workdir(workdir, found.root, searched=source.is_dir())
     if not values["quiet"]:
         for note in found.notes:
             click.echo(f"note: {note}", err=True)
-    return make_workdir(workdir, found.root, searched=source.is_dir()), found.clips
+    return home, found.clips
 
 
 def _open(workdir: Path) -> Workdir:

@@ -193,3 +193,13 @@ def test_a_killed_run_goes_on_to_the_same_weights(toys: Any, tmp_path: Path) -> 
     subprocess.run(resume, check=True, capture_output=True)
     whole, cut = (checkpoint.load(tmp_path / run / "last.pt")["model"] for run in ("whole", "cut"))
     assert all(torch.equal(whole[key], cut[key]) for key in whole)
+
+
+def test_without_torch_one_line_says_what_to_install(tmp_path: Path) -> None:
+    code = "import sys; sys.modules['torch'] = None; from mocrop_train.cli import main; main()"
+    arguments = ["--shards", str(tmp_path), "--out", str(tmp_path / "run")]
+    done = subprocess.run(
+        [sys.executable, "-c", code, *arguments], capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 2
+    assert done.stderr.splitlines() == ["mocrop-train: torch is not installed: pip install 'mocrop[train]'"]

@@ -59,6 +59,9 @@ clips that share a video or an actor), which is the honest one where groups are 
 """
 
 
+_EXTRA = ("torch", "torchvision", "safetensors", "PIL")
+
+
 class OneLineErrors(click.Command):
     """A command whose every error is one line on stderr; options are listed by their section."""
 
@@ -84,6 +87,13 @@ class OneLineErrors(click.Command):
                 raise
             # an error from a loader process carries that process's traceback; its last line is the message
             raise click.ClickException(str(error).strip().rpartition("\n")[2]) from error
+        except ModuleNotFoundError as error:
+            if ctx.params["debug"] or error.name not in _EXTRA:
+                raise
+            # the pipeline installs alone; whoever then trains is told what is missing
+            raise click.ClickException(
+                f"{error.name} is not installed: pip install 'mocrop[train]'"
+            ) from error
 
     def format_options(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         """Write the options of the run first, then those of TrainConfig by section."""
