@@ -2,6 +2,11 @@
 
 from __future__ import annotations
 
+import errno
+
+DISK_ERRORS = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS, errno.EIO})
+"""Error numbers that say that a file could not be written, whoever reports them."""
+
 CODES: dict[str, str] = {
     "missing-file": "the source file is not there",
     "unreadable": "the source file cannot be opened: permissions or an I/O error",

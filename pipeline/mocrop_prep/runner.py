@@ -22,13 +22,13 @@ from joblib.externals.loky.process_executor import BrokenProcessPool
 
 from mocrop_prep.clips.paths import escape
 from mocrop_prep.config import RunSettings
-from mocrop_prep.errors import ClipError
+from mocrop_prep.errors import DISK_ERRORS, ClipError
 from mocrop_prep.journal import Journal, Record
 from mocrop_prep.progress import Progress
 
 _watched = threading.Lock()  # taken once in each worker, by the thread that watches its parent
 Work = Callable[..., dict[str, Any]]
-_DISK_ERRORS = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS, errno.EIO, errno.EACCES, errno.EPERM}
+_NOT_WRITTEN = DISK_ERRORS | {errno.EACCES, errno.EPERM}
 _TRIES = 2
 _WATCH_SECONDS = 1.0
 
@@ -122,7 +122,7 @@ def _attempt(work: Work, task: Task, inflight: Path) -> Record:
     """Run one task in a worker and turn whatever happens into a record."""
     marker = inflight / f"{os.getpid()}-{task.clip_id}"
     marker.touch()
-    _pin_threads()
+    _settle()
     started = time.perf_counter()
     failure: dict[str, str] = {}
     data: dict[str, Any] = {}
@@ -133,7 +133,7 @@ def _attempt(work: Work, task: Task, inflight: Path) -> Record:
     except MemoryError:
         failure = {"code": "out-of-memory", "detail": "the worker ran out of memory"}
     except OSError as error:
-        code = "disk" if error.errno in _DISK_ERRORS else "internal"
+        code = "disk" if error.errno in _NOT_WRITTEN else "internal"
         failure = {"code": code, "detail": f"{error.filename or 'a file'}: {error.strerror or error}"}
         failure["traceback"] = traceback.format_exc()
     except Exception as error:  # noqa: BLE001  a fault of ours in one clip must not cost the others
@@ -152,14 +152,16 @@ def _as_utf8(text: str) -> str:
     return "\n".join(escape(line) for line in text.splitlines())
 
 
-def _pin_threads() -> None:
-    """Hold libraries to one thread in a worker: the parallelism is over clips."""
+def _settle() -> None:
+    """Make this process a worker: one thread a library, no say in Ctrl-C, an end with its parent."""
     cv2.setNumThreads(1)
     pa.set_cpu_count(1)
-    if multiprocessing.parent_process() is not None and _watched.acquire(blocking=False):
+    if multiprocessing.parent_process() is None:
+        return
+    if _watched.acquire(blocking=False):
         threading.Thread(target=_end_with_the_parent, args=(os.getppid(),), daemon=True).start()
     # Ctrl-C reaches the whole process group: the parent alone decides what it means
-    if multiprocessing.parent_process() is not None and threading.current_thread() is threading.main_thread():
+    if threading.current_thread() is threading.main_thread():
         signal.signal(signal.SIGINT, signal.SIG_IGN)
 
 

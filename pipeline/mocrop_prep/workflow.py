@@ -124,7 +124,7 @@ def crop(session: Session, settings: CropSettings, name: str) -> StageReport:
     carried = _failures("extract", extracted, session.clips) | _failures(
         "transcode", transcoded, session.clips
     )
-    report = _run_stage(session, stage, commit.crop_to, tasks, _needs_no_file, carried)
+    report = _run_stage(session, stage, commit.crop_to, tasks, lambda _task, _record: True, carried)
     chain = (transcoded, extracted, report.records)
     rows = [
         _manifest_row(clip, settings, [part.get(clip.clip_id) for part in chain]) for clip in session.clips
@@ -293,11 +293,6 @@ def _run_stage(
     )
     records = {**reused, **(carried or {}), **done}
     return StageReport(stage, records, len(records) - len(done), time.perf_counter() - started)
-
-
-def _needs_no_file(task: Task, record: Record) -> bool:
-    """A record that holds all there is: the crop's row."""
-    return task.clip_id == record.clip_id
 
 
 def _failures(stage: str, records: Mapping[str, Record], clips: Sequence[Clip]) -> dict[str, Record]:

@@ -62,7 +62,7 @@ def _set_of(workdir: Workdir, crops: str) -> str:
         try:
             if read_dataset(workdir.shards(name)).crops["name"] == crops:
                 return name
-        except (ManifestError, KeyError):  # unfinished or damaged: not a set, for now
+        except (ManifestError, KeyError):  # unfinished or damaged: there is no set to show
             continue
     return ""
 

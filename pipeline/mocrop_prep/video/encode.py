@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import errno
 from collections.abc import Iterator
 from dataclasses import dataclass
 from fractions import Fraction
@@ -18,7 +17,7 @@ from av.video.stream import VideoStream
 from numpy.typing import NDArray
 
 from mocrop_prep.config import TranscodeSettings
-from mocrop_prep.errors import ClipError
+from mocrop_prep.errors import DISK_ERRORS, ClipError
 from mocrop_prep.video.source import SourceInfo, open_video
 
 # One thread, so that the bytes do not depend on the machine. Everything that could move or add a key frame is
@@ -33,7 +32,6 @@ _BITEXACT = {"fflags": "+bitexact"}
 _FINEST_CLOCK = 90_000
 _LARGEST_SIDE = 16_384
 _SMALLEST_SIDE = 16  # a macroblock; x264 and every motion vector work in these
-_DISK_ERRORS = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS, errno.EIO}
 _EXACT_SCALING = Interpolation.BICUBIC | Interpolation.ACCURATE_RND | Interpolation.BITEXACT
 
 
@@ -63,7 +61,7 @@ def copy_clip(source: Path, target: Path) -> TranscodeReport:
                 out.mux(packet)
                 packets += 1
         except FFmpegError as error:
-            code = "disk" if error.errno in _DISK_ERRORS else "corrupt"
+            code = "disk" if error.errno in DISK_ERRORS else "corrupt"
             raise ClipError(code, f"{source}: after {packets} packets: {error.strerror}") from None
     return TranscodeReport(packets, 0, False)
 
@@ -127,7 +125,7 @@ def _encode(
                 frames += 1
             out.mux(encoder.encode(None))
         except FFmpegError as error:
-            code = "disk" if error.errno in _DISK_ERRORS else "encode-failed"
+            code = "disk" if error.errno in DISK_ERRORS else "encode-failed"
             raise ClipError(code, f"{source}: frame {frames}: {error.strerror}") from None
         if not frames:
             raise ClipError("no-frames", f"{source}: no frame of its {info.packets} packets can be decoded")

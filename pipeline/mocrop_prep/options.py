@@ -1,0 +1,88 @@
+"""Options of the command line, made from the declarations of the settings in config.py."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, TypeVar
+
+import click
+
+from mocrop_prep.config import Settings, flag, read_toml
+
+Command = TypeVar("Command", bound=Callable[..., Any])
+
+
+def settings_options(*kinds: type[Settings]) -> Callable[[Command], Command]:
+    """Add an option for each setting of the given kinds; a setting that two kinds share is added once."""
+    fields = {field.name: field for kind in kinds for field in dataclasses.fields(kind)}  # type: ignore[arg-type]
+
+    def decorate(command: Command) -> Command:
+        for field in reversed(fields.values()):
+            command = _option(field)(command)
+        return command
+
+    return decorate
+
+
+def _option(field: dataclasses.Field[Any]) -> Callable[[Command], Command]:
+    note = field.metadata
+    shown = field.default not in (None, "", ())
+    return click.option(
+        flag(field),
+        field.name,
+        type=_type(field),
+        default=field.default,
+        show_default=bool(shown),
+        multiple=note["many"],
+        help=note["help"],
+    )
+
+
+def _type(field: dataclasses.Field[Any]) -> Any:
+    note = field.metadata
+    if note["choices"]:
+        return click.Choice(note["choices"])
+    limits = {"min": note["low"], "max": note["high"], "min_open": note["open_low"]}
+    if str(field.type).startswith("int"):
+        return click.IntRange(**limits)
+    if str(field.type).startswith("float"):
+        return click.FloatRange(**limits)
+    return str
+
+
+def common_options(command: Command) -> Command:
+    """Add the options that every command has."""
+    for decorate in (
+        click.option("--debug", is_flag=True, help="Show the traceback of an error."),
+        click.option("--quiet", is_flag=True, help="Print errors only."),
+        click.option(
+            "--config",
+            type=click.Path(path_type=Path),
+            is_eager=True,
+            expose_value=False,
+            callback=_load_config,
+            help="TOML file with settings in the tables [clips], [transcode], [crop], [shard] and [run]; "
+            "options given here win.",
+        ),
+    ):
+        command = decorate(command)
+    return command
+
+
+def _load_config(context: click.Context, _: click.Parameter, path: Path | None) -> None:
+    if path is not None:
+        context.default_map = {**(context.default_map or {}), **read_toml(path)}
+
+
+limit_option = click.option(
+    "--limit", type=click.IntRange(min=1), help="Take only this many clips, from all classes in turn."
+)
+source_argument = click.argument("source", type=click.Path(path_type=Path))
+workdir_argument = click.argument("workdir", type=click.Path(path_type=Path))
+
+
+def name_option(what: str) -> Callable[[Command], Command]:
+    """Add --name."""
+    return click.option("--name", help=f"Name of {what}; default is the method's.")
