@@ -45,6 +45,11 @@ class CropRow:
     score: float | None = column("the window's score under its method; empty for controls and fallbacks")
     seed: int | None = column("sampling seed of this clip, derived from --seed and clip_id")
     config: str = column("short hash of the crop configuration")
+    confidence: float | None = column(
+        "how sure the method is of its crop, 0 to 1; empty for methods that do not say",
+        unit="share",
+        default=None,
+    )
 
 
 def write_crops(rows: Iterable[CropRow]) -> str:

@@ -19,9 +19,20 @@ class ManifestError(ValueError):
     """A table or index that does not hold what its schema promises; the message says where."""
 
 
-def column(meaning: str, *, unit: str = "", choices: tuple[str, ...] = (), low: int | None = None) -> Any:
-    """Declare a column of a row dataclass: what it means, its unit, its closed set of values, its minimum."""
-    return dataclasses.field(metadata={"help": meaning, "unit": unit, "choices": choices, "low": low})
+def column(
+    meaning: str,
+    *,
+    unit: str = "",
+    choices: tuple[str, ...] = (),
+    low: int | None = None,
+    default: Any = dataclasses.MISSING,
+) -> Any:
+    """Declare a column of a row dataclass: what it means, its unit, its closed set of values, its minimum.
+
+    A table may lack a column that has a default.
+    """
+    about = {"help": meaning, "unit": unit, "choices": choices, "low": low}
+    return dataclasses.field(default=default, metadata=about)
 
 
 def columns(row_type: type[Any]) -> tuple[str, ...]:
@@ -46,12 +57,17 @@ def parse_rows(row_type: type[Row], text: str, source: str | Path) -> dict[int, 
         header = next(reader, None)
         if header is None:
             raise ManifestError(f"{source}: the file is empty; expected a header line")
-        missing = [field.name for field in fields if field.name not in header]
+        missing = [
+            field.name
+            for field in fields
+            if field.default is dataclasses.MISSING and field.name not in header
+        ]
         if missing:
             raise ManifestError(f"{source}:1: missing columns: {', '.join(missing)}")
         parsers = [
             (field.name, header.index(field.name), _parser(hints[field.name], field.metadata))
             for field in fields
+            if field.name in header
         ]
         rows: dict[int, Row] = {}
         line = reader.line_num + 1

@@ -36,7 +36,8 @@ class Choice:
     """A crop and how it came about.
 
     `reason` is empty, or says why the crop fell back to the centre; `motion_inside` is the share of the
-    density inside the crop, None for an empty map; `score` is None for controls and fallbacks.
+    density inside the crop, None for an empty map; `score` is None for controls and fallbacks; `confidence`, 0
+    to 1, is None for methods that do not say.
     """
 
     box: Box
@@ -44,6 +45,7 @@ class Choice:
     density: DensityMap
     motion_inside: float | None
     score: float | None
+    confidence: float | None = None
 
 
 class _Estimator(Protocol):

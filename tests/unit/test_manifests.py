@@ -93,6 +93,7 @@ def crop_rows(draw: st.DrawFn) -> CropRow:
         score=draw(st.none() | st.floats(0, 1e12)),
         seed=draw(st.none() | st.integers(0, 2**63 - 1)),
         config="0123456789ab",
+        confidence=draw(st.none() | share),
     )
 
 
@@ -275,11 +276,16 @@ class TestFaults:
             assert refused(read_crops, path).startswith(f"{path}:3: column reason: ")
         assert len(read_crops(crops_with(tmp_path, status="failed", reason="corrupt", x="", area=""))) == 2
 
-    @pytest.mark.parametrize("name", columns(CropRow))
+    @pytest.mark.parametrize("name", [name for name in columns(CropRow) if name != "confidence"])
     def test_a_missing_column_is_named(self, tmp_path: Path, name: str) -> None:
         kept = {column: cell for column, cell in CELLS.items() if column != name}
         path = saved(tmp_path, f"{','.join(kept)}\n{','.join(kept.values())}\n")
         assert refused(read_crops, path) == f"{path}:1: missing columns: {name}"
+
+    def test_a_manifest_of_another_tool_need_not_say_how_sure_it_is(self, tmp_path: Path) -> None:
+        kept = {column: cell for column, cell in CELLS.items() if column != "confidence"}
+        path = saved(tmp_path, f"{','.join(kept)}\n{','.join(kept.values())}\n")
+        assert read_crops(path) == [ROW]
 
     @pytest.mark.parametrize("line", ["walk__b", "walk__b,a,0,walk,train,g01,more", "", "a,b,c"])
     def test_a_line_with_another_number_of_cells_is_named(self, tmp_path: Path, line: str) -> None:

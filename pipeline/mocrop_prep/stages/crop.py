@@ -50,6 +50,7 @@ def crop_row(clip: Clip, info: ClipInfo, choice: Choice, settings: CropSettings)
         sampled=choice.density.sampled,
         motion_inside=choice.motion_inside,
         score=choice.score,
+        confidence=choice.confidence,
     )
 
 
