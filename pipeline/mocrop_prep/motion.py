@@ -14,12 +14,15 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from mocrop_prep.geometry import Lattice
 from mocrop_prep.vectors import Vectors
 
 TOP_SHARE = 0.01
 """mocrop-v2 keeps this share of the vectors, the longest."""
 SAMPLED_SHARE = 0.1
 """mocrop-v2 samples this share of what it keeps."""
+EXPONENT = 4
+"""mocrop-v2 samples with probability proportional to this power of the length."""
 _EXACT_DRAW_LIMIT = 10**9  # numpy's hypergeometric takes no larger population
 _COMPACT_AT = 1 << 20
 
@@ -35,33 +38,19 @@ class DensityMap:
 
 
 @dataclass(frozen=True, slots=True)
-class Lattice:
-    """A grid of rows x columns cells over a frame of width x height pixels.
+class Importance:
+    """The parts of mocrop-v2's estimate, each of which can be left out to see what it is worth.
 
-    Pixel x lies in column x * columns // width: the cell's pixels start at the smallest such x.
+    `kept` is the share of the vectors that stay, the longest; `sampled` the share of these that is drawn;
+    `exponent`, an even number, the power of the length that weighs the draw.
     """
 
-    rows: int
-    columns: int
-    width: int
-    height: int
+    kept: float = TOP_SHARE
+    sampled: float = SAMPLED_SHARE
+    exponent: int = EXPONENT
 
-    def cell_of(self, vectors: Vectors) -> NDArray[np.int64]:
-        """Return the row-major cell number of each block centre; centres outside count at the edge."""
-        x = np.clip(vectors.dst_x.astype(np.int64), 0, self.width - 1)
-        y = np.clip(vectors.dst_y.astype(np.int64), 0, self.height - 1)
-        cells: NDArray[np.int64] = (
-            y * self.rows // self.height * self.columns + x * self.columns // self.width
-        )
-        return cells
 
-    def column_edges(self) -> NDArray[np.int64]:
-        """Return the first pixel of each column of cells, and the frame's width behind them."""
-        return _edges(self.columns, self.width)
-
-    def row_edges(self) -> NDArray[np.int64]:
-        """Return the first pixel of each row of cells, and the frame's height behind them."""
-        return _edges(self.rows, self.height)
+IMPORTANCE = Importance()
 
 
 class UniformDensity:
@@ -81,7 +70,7 @@ class UniformDensity:
         """Count a batch."""
         x, y = vectors.motion_x.astype(np.int64), vectors.motion_y.astype(np.int64)
         long = x * x + y * y > (self._eps * vectors.scale.astype(np.float64)) ** 2
-        cells = self._lattice.cell_of(vectors)[long]
+        cells = self._lattice.cell_of(vectors.dst_x, vectors.dst_y)[long]
         self._counts += np.bincount(cells, minlength=len(self._counts))
         self._vectors += len(vectors)
 
@@ -100,8 +89,9 @@ class ImportanceDensity:
     2509.18473), second version.
     """
 
-    def __init__(self, lattice: Lattice) -> None:
+    def __init__(self, lattice: Lattice, parts: Importance = IMPORTANCE) -> None:
         self._lattice = lattice
+        self._parts = parts
         self._cells = lattice.rows * lattice.columns
         self._keys = np.zeros(0, np.int64)  # squared length in 1/16 px^2, then cell: one integer, sorted
         self._counts = np.zeros(0, np.int64)
@@ -114,7 +104,7 @@ class ImportanceDensity:
         x, y = vectors.motion_x.astype(np.int64), vectors.motion_y.astype(np.int64)
         scale = vectors.scale.astype(np.float64)
         squared = np.rint((x * x + y * y) * 16 / (scale * scale)).astype(np.int64)  # exact for scales 1, 2, 4
-        self._pending.append(squared * self._cells + self._lattice.cell_of(vectors))
+        self._pending.append(squared * self._cells + self._lattice.cell_of(vectors.dst_x, vectors.dst_y))
         self._waiting += len(vectors)
         self._vectors += len(vectors)
         if self._waiting >= _COMPACT_AT:
@@ -126,9 +116,9 @@ class ImportanceDensity:
         squared, cells = np.divmod(self._keys, self._cells)
         counts = self._longest(squared, rng)
         kept = int(counts.sum())
-        weights = np.repeat(squared.astype(np.float64) ** 2, counts)
+        weights = np.repeat(squared.astype(np.float64) ** (self._parts.exponent // 2), counts)
         places = np.repeat(cells, counts)
-        size = math.ceil(SAMPLED_SHARE * kept)
+        size = math.ceil(self._parts.sampled * kept)
         # Efraimidis and Spirakis (2006): give each an exponential waiting time of rate w; the first to arrive
         # are a weighted sample without replacement
         arrivals = rng.standard_exponential(kept) / weights
@@ -139,7 +129,7 @@ class ImportanceDensity:
 
     def _longest(self, squared: NDArray[np.int64], rng: np.random.Generator) -> NDArray[np.int64]:
         """Return how many vectors of each (length, cell) belong to the longest share."""
-        size = math.ceil(TOP_SHARE * self._vectors)
+        size = math.ceil(self._parts.kept * self._vectors)
         counts = np.where(squared > 0, self._counts, 0)
         if counts.sum() <= size:
             return counts
@@ -172,7 +162,3 @@ def _draw(rng: np.random.Generator, counts: NDArray[np.int64], size: int) -> NDA
     if total < _EXACT_DRAW_LIMIT:
         return rng.multivariate_hypergeometric(counts, size, method="marginals")
     return rng.multinomial(size, counts / total)  # of so many, replacement makes no difference
-
-
-def _edges(cells: int, pixels: int) -> NDArray[np.int64]:
-    return -(-np.arange(cells + 1, dtype=np.int64) * pixels // cells)

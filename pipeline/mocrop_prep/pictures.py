@@ -6,7 +6,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from mocrop_prep.methods import Box
+from mocrop_prep.geometry import Box
 
 Planar = NDArray[np.uint8]
 

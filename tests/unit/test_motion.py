@@ -16,7 +16,8 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from mocrop_prep import motion
-from mocrop_prep.motion import DensityMap, ImportanceDensity, Lattice, UniformDensity, clip_seed
+from mocrop_prep.geometry import Lattice
+from mocrop_prep.motion import DensityMap, Importance, ImportanceDensity, UniformDensity, clip_seed
 from mocrop_prep.vectors import Vectors
 from numpy.typing import NDArray
 
@@ -81,8 +82,8 @@ class TestLattice:
         x_edges, y_edges = lattice.column_edges().tolist(), lattice.row_edges().tolist()
         assert (x_edges[0], x_edges[-1], y_edges[0], y_edges[-1]) == (0, width, 0, height)
         assert x_edges == sorted(x_edges)
-        across = lattice.cell_of(make_vectors([(x, 0, 0, 0, 4) for x in range(width)]))
-        down = lattice.cell_of(make_vectors([(0, y, 0, 0, 4) for y in range(height)]))
+        across = lattice.cell_of(np.arange(width), np.zeros(width, int))
+        down = lattice.cell_of(np.zeros(height, int), np.arange(height))
         assert across.tolist() == [bisect_right(x_edges, x) - 1 for x in range(width)]
         assert down.tolist() == [(bisect_right(y_edges, y) - 1) * columns for y in range(height)]
 
@@ -98,7 +99,7 @@ class TestLattice:
     def test_centres_outside_the_frame_count_at_its_edge(
         self, make_vectors: VectorMaker, x: int, y: int, cell: int
     ) -> None:
-        assert LATTICE.cell_of(make_vectors([(x, y, 0, 0, 4)])).tolist() == [cell]
+        assert LATTICE.cell_of(np.array([x]), np.array([y])).tolist() == [cell]
 
 
 class TestUniformDensity:
@@ -200,10 +201,8 @@ class TestImportanceDensity:
     def test_what_is_kept_are_the_longest_vectors(
         self, make_vectors: VectorMaker, rows: list[Row], share: float
     ) -> None:
-        with pytest.MonkeyPatch.context() as patch:
-            patch.setattr(motion, "TOP_SHARE", share)
-            patch.setattr(motion, "SAMPLED_SHARE", 1.0)  # all that is kept shows in the map
-            density = feed(ImportanceDensity(LATTICE), [make_vectors(rows)], seed=len(rows))
+        parts = Importance(kept=share, sampled=1.0)  # all that is kept shows in the map
+        density = feed(ImportanceDensity(LATTICE, parts), [make_vectors(rows)], seed=len(rows))
         ranked = sorted((row for row in rows if squared_length(row)), key=squared_length, reverse=True)
         size = min(len(ranked), math.ceil(Fraction(str(share)) * len(rows)))
         assert (density.vectors, density.kept, density.sampled) == (len(rows), size, size)
@@ -250,11 +249,10 @@ class TestImportanceDensity:
         assert (density.vectors, density.kept, density.sampled, int(density.cells.sum())) == (990, 0, 0, 0)
 
     def test_displacements_are_compared_in_pixels_across_scales(self, make_vectors: VectorMaker) -> None:
-        with pytest.MonkeyPatch.context() as patch:
-            patch.setattr(motion, "SAMPLED_SHARE", 1.0)
-            # 3 px at scale 1 is longer than 5 half pixels and 11 quarter pixels
-            rows: list[Row] = [(0, 0, 5, 0, 2), (30, 0, 3, 0, 1), (0, 20, 11, 0, 4)]
-            assert cells_of(feed(ImportanceDensity(LATTICE), [make_vectors(rows)]))[3] == 1
+        # 3 px at scale 1 is longer than 5 half pixels and 11 quarter pixels
+        rows: list[Row] = [(0, 0, 5, 0, 2), (30, 0, 3, 0, 1), (0, 20, 11, 0, 4)]
+        estimator = ImportanceDensity(LATTICE, Importance(sampled=1.0))
+        assert cells_of(feed(estimator, [make_vectors(rows)]))[3] == 1
 
     @settings(max_examples=100)
     @given(ROWS, st.data())
@@ -264,12 +262,12 @@ class TestImportanceDensity:
         shuffled = data.draw(st.permutations(rows))
         cuts = sorted(data.draw(st.lists(st.integers(0, len(rows)), max_size=4)))
         bounds = [0, *cuts, len(rows)]
-        parts = [make_vectors(shuffled[a:b]) for a, b in pairwise(bounds)]
+        batches = [make_vectors(shuffled[a:b]) for a, b in pairwise(bounds)]
+        half = Importance(kept=0.5)
         with pytest.MonkeyPatch.context() as patch:
-            patch.setattr(motion, "TOP_SHARE", 0.5)
-            whole = feed(ImportanceDensity(LATTICE), [make_vectors(rows)], seed=9)
+            whole = feed(ImportanceDensity(LATTICE, half), [make_vectors(rows)], seed=9)
             patch.setattr(motion, "_COMPACT_AT", data.draw(st.sampled_from((1, 5, 1 << 20))))
-            assert same(whole, feed(ImportanceDensity(LATTICE), parts, seed=9))
+            assert same(whole, feed(ImportanceDensity(LATTICE, half), batches, seed=9))
 
     def test_a_long_clip_in_small_batches_is_the_same_clip(
         self, make_vectors: VectorMaker, monkeypatch: pytest.MonkeyPatch
@@ -297,6 +295,13 @@ class TestImportanceDensity:
         share = 16 / 17  # 2^4 to 1^4
         assert maps[:, 11].mean() == pytest.approx(share, abs=4 * math.sqrt(share * (1 - share) / 4000))
 
+    def test_without_the_power_each_that_is_kept_is_drawn_alike(self, make_vectors: VectorMaker) -> None:
+        estimator = ImportanceDensity(LATTICE, Importance(kept=1.0, sampled=0.5, exponent=0))
+        estimator.add(make_vectors([(0, 0, 4, 0, 4), (30, 20, 0, 800, 4)]))
+        maps = repeat(estimator, 4000)
+        assert set(maps.sum(axis=1).tolist()) == {1}
+        assert maps[:, 11].mean() == pytest.approx(0.5, abs=4 * math.sqrt(0.25 / 4000))
+
     def test_later_draws_are_without_replacement(self, make_vectors: VectorMaker) -> None:
         lengths = [4, 5, 6, 7, 8, 9, 4, 5, 6, 7, 8]  # eleven are kept, two of them sampled
         rows: list[Row] = [(10 * (i % 4), 8 * (i // 4), length, 0, 4) for i, length in enumerate(lengths)]
@@ -314,11 +319,9 @@ class TestImportanceDensity:
 
     def test_ties_at_the_limit_are_drawn_at_random(self, make_vectors: VectorMaker) -> None:
         rows: list[Row] = [(0, 0, 8, 0, 4)] * 3000 + [(30, 20, 0, -8, 4)] * 7000
-        with pytest.MonkeyPatch.context() as patch:
-            patch.setattr(motion, "SAMPLED_SHARE", 1.0)
-            estimator = ImportanceDensity(LATTICE)
-            estimator.add(make_vectors(rows))
-            maps = repeat(estimator, 500)
+        estimator = ImportanceDensity(LATTICE, Importance(sampled=1.0))
+        estimator.add(make_vectors(rows))
+        maps = repeat(estimator, 500)
         assert set(maps.sum(axis=1).tolist()) == {100}
         assert maps.mean(axis=0)[[0, 11]] == pytest.approx([30, 70], abs=4 * math.sqrt(21 / 500))
 

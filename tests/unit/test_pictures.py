@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from mocrop_prep.methods import Box
+from mocrop_prep.geometry import Box
 from mocrop_prep.pictures import crop_bgr, render_jpeg, target_size
 from numpy.typing import NDArray
 from PIL import Image
@@ -139,7 +139,7 @@ def test_quality_decides_the_size_of_the_file() -> None:
 RENDERED = """
 import hashlib
 import cv2, numpy as np
-from mocrop_prep.methods import Box
+from mocrop_prep.geometry import Box
 from mocrop_prep.pictures import render_jpeg
 for seed in range(3):
     picture = np.random.default_rng(seed).integers(0, 256, (360, 320), dtype=np.uint8)
