@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, fields
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -13,8 +13,11 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
+from mocrop_prep.appearance import Appearance
 from mocrop_prep.errors import ClipError
 
+MOTION_FORMAT = 2
+"""Counts the changes to what a vectors file holds: an older one is made again."""
 BATCH = 1 << 18
 """Vectors handed on at a time: bounds memory whatever the clip's length."""
 
@@ -66,6 +69,10 @@ class Vectors:
     def __len__(self) -> int:
         return len(self.frame)
 
+    def select(self, mask: NDArray[np.bool_]) -> Vectors:
+        """Return the vectors for which `mask` is set."""
+        return Vectors(*(getattr(self, name)[mask] for name in SCHEMA.names))
+
     @classmethod
     def from_frames(cls, frames: Sequence[tuple[int, NDArray[Any]]]) -> Vectors:
         """Join (frame number, AV_MOTION_VECTOR array) pairs."""
@@ -77,29 +84,33 @@ class Vectors:
 
 @dataclass(frozen=True, slots=True)
 class ClipInfo:
-    """What the crop needs to know of a transcoded clip: pixels, mean frames/s, and decoded frame numbers."""
+    """What the crop needs to know of a transcoded clip: pixels, mean frames/s, and decoded frame numbers.
+
+    `appearance` is known once its key frames were looked at.
+    """
 
     width: int
     height: int
     fps: float
     frames: int
     key_frames: tuple[int, ...]
+    appearance: Appearance | None = None
 
 
 class VectorWriter:
     """Write vectors to one Parquet file as they come; use as a context manager."""
 
     def __init__(self, path: Path, info: ClipInfo) -> None:
-        note = {field.name: getattr(info, field.name) for field in fields(info)}
-        schema = SCHEMA.with_metadata({_METADATA: json.dumps(note, sort_keys=True).encode()})
-        self._schema = schema
-        self._writer = pq.ParquetWriter(path, schema, compression="zstd", compression_level=3)
+        self._info = info
+        self._schema = SCHEMA
+        self._writer = pq.ParquetWriter(path, SCHEMA, compression="zstd", compression_level=3)
         self.rows = 0
 
     def __enter__(self) -> VectorWriter:
         return self
 
     def __exit__(self, *_: object) -> None:
+        self._writer.add_key_value_metadata({_METADATA: json.dumps(asdict(self._info), sort_keys=True)})
         self._writer.close()
 
     def add(self, vectors: Vectors) -> None:
@@ -108,14 +119,16 @@ class VectorWriter:
         self._writer.write_table(pa.table(arrays, schema=self._schema))
         self.rows += len(vectors)
 
+    def describe(self, appearance: Appearance) -> None:
+        """Enter what the clip looks like, which is known when its last key frame was looked at."""
+        self._info = replace(self._info, appearance=appearance)
+
 
 def read_vectors(path: Path) -> tuple[ClipInfo, Iterator[Vectors]]:
     """Return a clip's description and an iterator over its vectors; a damaged file raises ClipError."""
     try:
         table = pq.ParquetFile(path)
-        note = json.loads((table.schema_arrow.metadata or {})[_METADATA])
-        note["key_frames"] = tuple(note["key_frames"])
-        info = ClipInfo(**note)
+        info = _clip_info(json.loads((table.metadata.metadata or {})[_METADATA]))
     except FileNotFoundError:
         raise ClipError("bad-intermediate", f"{path} is missing; run `mocrop-prep extract` first") from None
     except (pa.ArrowException, OSError, KeyError, ValueError, TypeError) as error:
@@ -123,6 +136,13 @@ def read_vectors(path: Path) -> tuple[ClipInfo, Iterator[Vectors]]:
             "bad-intermediate", f"{path} is damaged ({error}); delete it and run extract"
         ) from None
     return info, _row_groups(table, path)
+
+
+def _clip_info(note: dict[str, Any]) -> ClipInfo:
+    looks = note.pop("appearance", None)
+    if looks is not None:
+        looks = Appearance(**{name: tuple(values) for name, values in looks.items()})
+    return ClipInfo(**note | {"key_frames": tuple(note["key_frames"])}, appearance=looks)
 
 
 def _row_groups(table: pq.ParquetFile, path: Path) -> Iterator[Vectors]:

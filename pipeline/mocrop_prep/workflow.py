@@ -28,6 +28,7 @@ from mocrop_prep.shards import SampleFile
 from mocrop_prep.shardset import SetRequest, ShardSet, describe_set, resolved
 from mocrop_prep.stages import commit
 from mocrop_prep.stages.crop import failed_row
+from mocrop_prep.vectors import MOTION_FORMAT
 from mocrop_prep.video import library_versions
 from mocrop_prep.workdir import Workdir
 
@@ -187,7 +188,13 @@ def run(
         source, video = source_path(workdir.source, clip), workdir.transcoded(clip.clip_id)
         video_key = video_keys[clip.clip_id] = _transcode_key(source, transcode)
         key = fingerprint(
-            video_key, crop.digest(), shard.digest(), _fields(clip), np.__version__, _picture_versions()
+            video_key,
+            crop.digest(),
+            shard.digest(),
+            _fields(clip),
+            MOTION_FORMAT,
+            np.__version__,
+            _picture_versions(),
         )
         before = kept.get(clip.clip_id)
         usable = before is not None and before.key == video_key and not before.failed
@@ -412,7 +419,7 @@ def _transcode_key(source: Path, settings: TranscodeSettings) -> str:
 
 
 def _extract_key(video_sha256: str) -> str:
-    return fingerprint(video_sha256, library_versions())
+    return fingerprint(video_sha256, MOTION_FORMAT, library_versions(), cv2.__version__)
 
 
 def _picture_versions() -> dict[str, str]:

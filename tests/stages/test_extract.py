@@ -57,6 +57,11 @@ CODINGS = {
 }
 
 
+def note_of(file: Path) -> dict[str, Any]:
+    note: dict[str, Any] = json.loads(pq.read_metadata(file).metadata[b"mocrop"])
+    return note
+
+
 def plain_decode(video: Path) -> dict[str, np.ndarray[Any, Any]]:
     """Decode in one thread with everything on, and take the vectors as PyAV hands them over."""
     parts: dict[str, list[Any]] = {name: [] for name in COLUMNS}
@@ -107,8 +112,33 @@ def test_the_columns_are_libavcodecs_fields(kept: Path) -> None:
 
 
 def test_the_file_says_what_clip_it_is_of(kept: Path) -> None:
-    note = json.loads(pq.read_schema(kept / "motion/walk__v_walk_g02_c01.parquet").metadata[b"mocrop"])
+    note = note_of(kept / "motion/walk__v_walk_g02_c01.parquet")
+    looks = note.pop("appearance")
     assert note == {"width": 128, "height": 96, "fps": 25.0, "frames": 30, "key_frames": [0, 12, 24]}
+    assert looks.keys() == {"grid", "texture", "steady", "content"}
+    rows, columns = looks["grid"]
+    assert len(looks["texture"]) == len(looks["steady"]) == rows * columns
+    texture = np.reshape(looks["texture"], (rows, columns))
+    assert texture[1:-1, 1:-1].min() > 0
+    assert not texture[[0, -1]].any(), "what a camera brings into view at the edge cannot be matched"
+
+
+def test_the_file_says_where_the_picture_has_texture_and_where_a_border(tmp_path: Path) -> None:
+    picture = np.zeros((96, 128, 3), np.uint8)
+    picture[24:72] = 150  # between black bars
+    picture[24:72, :64] = texture(64, 48, 3)
+    video = encode(tmp_path / "clip.mp4", [picture] * 30, CODINGS["cabac"])
+    extract_clip(video, tmp_path / "clip.parquet")
+    looks = note_of(tmp_path / "clip.parquet")["appearance"]
+    strength = np.reshape(looks["texture"], looks["grid"]) / 16
+    high, wide = strength.shape
+    middle = strength[high // 3 : 2 * high // 3]
+    assert middle[:, : wide // 2 - 1].mean() > 4
+    assert middle[:, wide // 2 + 1 :].max() < 1
+    assert max(strength[: high // 4 - 1].max(), strength[3 * high // 4 + 1 :].max()) < 1
+    left, top, wide, high = looks["content"]
+    assert (left, wide) == (0, 128)
+    assert (top, top + high) == pytest.approx((24, 72), abs=2)  # coding blurs an edge
 
 
 def test_pandas_and_duckdb_read_the_vectors(tmp_path: Path) -> None:

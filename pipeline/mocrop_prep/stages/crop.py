@@ -9,7 +9,8 @@ from mocrop_manifests import Clip, CropRow
 from mocrop_manifests.tables import columns
 
 from mocrop_prep.config import CropSettings
-from mocrop_prep.methods import Choice, CropChooser, grid_of
+from mocrop_prep.foreground.framing import ForegroundChooser
+from mocrop_prep.methods import Choice, Chooser, CropChooser
 from mocrop_prep.motion import clip_seed
 from mocrop_prep.vectors import ClipInfo, read_vectors
 
@@ -23,8 +24,10 @@ def crop_clip(motion: Path, clip: Clip, settings: CropSettings) -> CropRow:
     return crop_row(clip, info, chooser.choose(), settings)
 
 
-def clip_chooser(clip: Clip, info: ClipInfo, settings: CropSettings) -> CropChooser:
+def clip_chooser(clip: Clip, info: ClipInfo, settings: CropSettings) -> Chooser:
     """Return the chooser for one clip, with its own sampling seed."""
+    if settings.method == "foreground":
+        return ForegroundChooser(settings, info)
     return CropChooser(settings, info.width, info.height, clip_seed(settings.seed, clip.clip_id))
 
 
@@ -33,6 +36,7 @@ def crop_row(clip: Clip, info: ClipInfo, choice: Choice, settings: CropSettings)
     box = choice.box
     return CropRow(
         **_known(clip, settings),
+        grid="x".join(map(str, choice.density.cells.shape)),
         status="fallback" if choice.reason else "ok",
         reason=choice.reason,
         width=info.width,
@@ -57,11 +61,10 @@ def crop_row(clip: Clip, info: ClipInfo, choice: Choice, settings: CropSettings)
 def failed_row(clip: Clip, code: str, settings: CropSettings) -> CropRow:
     """Return the manifest row of a clip that failed in this stage or an earlier one."""
     values: dict[str, Any] = dict.fromkeys(columns(CropRow))
-    return CropRow(**values | _known(clip, settings) | {"status": "failed", "reason": code})
+    return CropRow(**values | _known(clip, settings) | {"grid": "", "status": "failed", "reason": code})
 
 
 def _known(clip: Clip, settings: CropSettings) -> dict[str, Any]:
-    rows, columns = grid_of(settings)
     return {
         "clip_id": clip.clip_id,
         "path": clip.path,
@@ -70,7 +73,6 @@ def _known(clip: Clip, settings: CropSettings) -> dict[str, Any]:
         "split": clip.split,
         "group": clip.group,
         "method": settings.method,
-        "grid": f"{rows}x{columns}",
         "seed": clip_seed(settings.seed, clip.clip_id),
         "config": settings.digest(),
     }

@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+from mocrop_prep.appearance import AppearanceGauge
 from mocrop_prep.vectors import VectorWriter
 from mocrop_prep.video import decode_clip, index_stream
 
@@ -13,5 +14,7 @@ def extract_clip(video: Path, target: Path) -> dict[str, Any]:
     """Write `target`, the clip's motion vectors; return frames, key_frames, vectors; raises ClipError."""
     info = index_stream(video).info
     with VectorWriter(target, info) as writer:
-        decode_clip(video, frames=info.frames, sink=writer.add)
+        gauge = AppearanceGauge(info.width, info.height, info.key_frames)
+        decode_clip(video, frames=info.frames, sink=writer.add, gauge=gauge)
+        writer.describe(gauge.result())
     return {"frames": info.frames, "key_frames": len(info.key_frames), "vectors": writer.rows}

@@ -12,6 +12,7 @@ from typing import Any
 
 from mocrop_manifests import Clip, CropRow
 
+from mocrop_prep.appearance import AppearanceGauge
 from mocrop_prep.config import CropSettings, ShardSettings
 from mocrop_prep.stages.crop import clip_chooser, crop_row
 from mocrop_prep.stages.shard import frames_to_keep, needs_loop_filter, write_sample
@@ -34,20 +35,25 @@ def fuse_clip(
     the crop is known. Returns the manifest row, and the frames of the sample written to `target`.
     """
     index = index_stream(video)
+    gauge = AppearanceGauge(index.info.width, index.info.height, index.info.key_frames)
     numbers = frames_to_keep(index, shard)
     chooser = clip_chooser(clip, index.info, crop)
     with ExitStack() as stack:
         sinks: list[Callable[[Vectors], None]] = [chooser.add]
         if motion is not None:
-            sinks.append(stack.enter_context(VectorWriter(motion, index.info)).add)
+            writer = stack.enter_context(VectorWriter(motion, index.info))
+            sinks.append(writer.add)
         pictures = decode_clip(
             video,
             frames=index.info.frames,
             sink=_each(sinks),
             keep=set(numbers),
             loop_filter=needs_loop_filter(shard),
+            gauge=gauge,
         )
-    row = crop_row(clip, index.info, chooser.choose(), crop)
+        if motion is not None:
+            writer.describe(gauge.result())
+    row = crop_row(clip, index.info, chooser.choose(gauge.result()), crop)
     return row, write_sample(row, index, numbers, [pictures[n] for n in numbers], target, shard)
 
 

@@ -10,7 +10,7 @@ from mocrop_manifests import CropRow
 
 from mocrop_prep.config import ShardSettings, parse_frames
 from mocrop_prep.errors import ClipError
-from mocrop_prep.methods import Box
+from mocrop_prep.geometry import Box
 from mocrop_prep.pictures import Planar, render_jpeg
 from mocrop_prep.samples import Sample, SampleInfo, clip_members, tar_bytes
 from mocrop_prep.video import StreamIndex, decode_clip, decode_key_frames, index_stream

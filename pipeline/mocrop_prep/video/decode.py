@@ -17,6 +17,7 @@ from av.error import FFmpegError
 from av.video.frame import VideoFrame
 from numpy.typing import NDArray
 
+from mocrop_prep.appearance import AppearanceGauge
 from mocrop_prep.errors import ClipError
 from mocrop_prep.vectors import AV_MOTION_VECTOR, BATCH, ClipInfo, Vectors
 from mocrop_prep.video.source import open_video, side_data
@@ -72,12 +73,13 @@ def decode_clip(
     sink: Callable[[Vectors], None] | None,
     keep: Collection[int] = (),
     loop_filter: bool = False,
+    gauge: AppearanceGauge | None = None,
 ) -> dict[int, Picture]:
     """Decode a clip once: hand its motion vectors to `sink` in batches, return the frames numbered in `keep`.
 
-    Without `loop_filter` only key frames are filtered, which leaves vectors and key frames exact and every
-    other picture not: ask for it when `keep` names others. Raises ClipError if the clip does not decode to
-    exactly `frames` whole frames.
+    `gauge` is shown the key frames that it asks for. Without `loop_filter` only key frames are filtered,
+    which leaves vectors and key frames exact and every other picture not: ask for it when `keep` names
+    others. Raises ClipError if the clip does not decode to exactly `frames` whole frames.
     """
     pictures: dict[int, Picture] = {}
     batch = _Batch(sink)
@@ -90,6 +92,8 @@ def decode_clip(
         for frame in _whole_frames(container.decode(stream), path):
             if sink is not None:
                 batch.add(number, frame)
+            if gauge is not None and number in gauge.numbers:
+                gauge.add(_luma(frame))
             if number in keep:
                 pictures[number] = _planes(frame)
             number += 1
@@ -118,6 +122,12 @@ def decode_key_frames(path: Path, ordinals: Collection[int]) -> list[Picture]:
 
 def _planes(frame: VideoFrame) -> Picture:
     return np.asarray(frame.to_ndarray(), np.uint8)
+
+
+def _luma(frame: VideoFrame) -> NDArray[np.uint8]:
+    plane = frame.planes[0]
+    lines: NDArray[np.uint8] = np.frombuffer(memoryview(plane), np.uint8).reshape(-1, plane.line_size)
+    return lines[: frame.height, : frame.width]
 
 
 def _whole_frames(frames: Iterable[VideoFrame], path: Path) -> Iterable[VideoFrame]:
