@@ -14,7 +14,10 @@ from pathlib import Path
 from typing import Any
 
 from mocrop_prep.cli import main
+from mocrop_prep.config import CropSettings
 
+DEFAULT = CropSettings().method
+"""The method, and so the name of the manifest and the set, of a command that says nothing else."""
 COMMAND = (sys.executable, "-c", "from mocrop_prep.cli import main; main()")
 
 

@@ -19,10 +19,12 @@ from typing import Any
 from mocrop_prep.errors import UsageError
 
 PRESETS = ("ultrafast", "superfast", "veryfast", "faster", "fast", "medium", "slow", "slower", "veryslow")
-METHODS = ("mocrop-v1", "mocrop-v2", "full", "center", "center-square", "random")
+METHODS = ("foreground", "mocrop-v1", "mocrop-v2", "full", "center", "center-square", "random")
+DEFAULT_AREA = 0.75
 SETTINGS = {"attention": 224, "efficiency": 192}
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}")
 _GRID = re.compile(r"([1-9][0-9]{0,3})x([1-9][0-9]{0,3})")
+_SHAPE = re.compile(r"([1-9][0-9]{0,3}):([1-9][0-9]{0,3})")
 _FRAMES = re.compile(r"all|(?:(key|uniform):)?([1-9][0-9]{0,8})")
 _SHARD_SIZE = re.compile(r"([1-9][0-9]{0,11})(KB|MB|GB)?", re.IGNORECASE)
 _UNITS = {"KB": 10**3, "MB": 10**6, "GB": 10**9}
@@ -151,9 +153,44 @@ class TranscodeSettings(Settings):
 class CropSettings(Settings):
     """How a crop is chosen."""
 
-    method: str = option("mocrop-v1", "Crop method or control.", choices=METHODS)
-    area: float = option(0.75, "Share of the frame that the crop covers.", low=0.0, high=1.0, open_low=True)
-    grid: str = option("", "Rows x columns of the density map; default 6x8, for mocrop-v2 9x16.")
+    method: str = option("foreground", "Crop method or control.", choices=METHODS)
+    area: float | None = option(
+        None,
+        "Share of the frame that the crop covers; default 0.75, for foreground chosen for each clip.",
+        low=0.0,
+        high=1.0,
+        open_low=True,
+    )
+    share: float = option(
+        0.93,
+        "foreground without --area: the crop is as large as the smallest that holds this share of motion.",
+        low=0.0,
+        high=1.0,
+        open_low=True,
+    )
+    least_side: float = option(
+        0.5,
+        "foreground without --area: the crop's short side is at least this share of the frame's.",
+        low=0.0,
+        high=1.0,
+        open_low=True,
+    )
+    most_side: float = option(
+        1.0,
+        "foreground without --area: the crop's short side is at most this share of the frame's.",
+        low=0.0,
+        high=1.0,
+        open_low=True,
+    )
+    shape: str = option(
+        "square",
+        "foreground: width to height of the crop: square, frame (the frame's own), a ratio such as 4:3, or a "
+        "range such as 3:4-4:3.",
+    )
+    grid: str = option(
+        "",
+        "Rows x columns of the density map; default 6x8, for mocrop-v2 9x16, for foreground by the frame.",
+    )
     eps: float = option(
         1.0, "mocrop-v1 drops vectors not longer than this many pixels.", low=0.0, high=1000.0
     )
@@ -164,6 +201,14 @@ class CropSettings(Settings):
         super().__post_init__()
         if self.grid:
             parse_grid(self.grid)
+        parse_shape(self.shape, 1, 1)
+        if self.least_side > self.most_side:
+            raise UsageError(f"--least-side {self.least_side:g} is above --most-side {self.most_side:g}")
+
+    @property
+    def covered(self) -> float:
+        """Return the share of the frame that a crop of fixed area covers."""
+        return DEFAULT_AREA if self.area is None else self.area
 
 
 @dataclass(frozen=True)
@@ -223,6 +268,20 @@ def parse_grid(text: str) -> tuple[int, int]:
     if not match or int(match[1]) * int(match[2]) > 1 << 20:
         raise UsageError(f"--grid {text!r}: expected rows x columns, such as 6x8, of at most a million cells")
     return int(match[1]), int(match[2])
+
+
+def parse_shape(text: str, width: int, height: int) -> tuple[float, float]:
+    """Return the least and greatest width over height of a --shape value in a frame; raises UsageError."""
+    if text in ("square", "frame"):
+        ratio = 1.0 if text == "square" else width / height
+        return ratio, ratio
+    ends = [_SHAPE.fullmatch(end) for end in text.split("-")]
+    ratios = [int(end[1]) / int(end[2]) for end in ends if end]
+    if len(ratios) != len(ends) or len(ends) > 2 or ratios != sorted(ratios):
+        raise UsageError(
+            f"--shape {text!r}: expected square, frame, W:H such as 4:3, or a range such as 3:4-4:3"
+        )
+    return ratios[0], ratios[-1]
 
 
 def parse_frames(text: str) -> tuple[str, int | None]:

@@ -34,10 +34,11 @@ PASSING = frozenset({"unreadable", "bad-intermediate", "disk", "out-of-memory", 
 FALLBACKS: dict[str, str] = {
     "no-vectors": "the clip has no motion vectors: a single frame, or key frames only",
     "no-motion": "no vector is left after denoising: nothing moves",
+    "unsure-motion": "the motion is spread out or faint: it does not say where the action is",
     "flat-motion": "the density is the same everywhere: no window is better than another",
-    "too-small": "the frame has fewer pixels than the grid has cells",
+    "too-small": "the frame has fewer pixels than the grid has cells; for foreground, a side under 16 px",
 }
-"""Why a crop fell back to `center`: the closed set of reasons."""
+"""Why a crop fell back to the centre: the closed set of reasons."""
 
 
 class UsageError(Exception):

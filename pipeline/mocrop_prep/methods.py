@@ -1,4 +1,4 @@
-"""Named crop methods and controls: motion vectors of a clip in, one crop in pixels out."""
+"""The paper's crop methods and the controls: motion vectors of a clip in, one crop in pixels out."""
 
 from __future__ import annotations
 
@@ -9,9 +9,11 @@ from typing import Any, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
+from mocrop_prep.appearance import Appearance
 from mocrop_prep.config import CropSettings, parse_grid
 from mocrop_prep.errors import UsageError
-from mocrop_prep.motion import DensityMap, ImportanceDensity, Lattice, UniformDensity
+from mocrop_prep.geometry import Box, Lattice
+from mocrop_prep.motion import IMPORTANCE, DensityMap, Importance, ImportanceDensity, UniformDensity
 from mocrop_prep.vectors import Vectors
 from mocrop_prep.windows import Score, Window, best_window, candidate_shapes
 
@@ -22,22 +24,12 @@ _CONTROLS = (*_GRIDLESS, "random")
 
 
 @dataclass(frozen=True, slots=True)
-class Box:
-    """A rectangle in pixels: left, top, width, height."""
-
-    x: int
-    y: int
-    w: int
-    h: int
-
-
-@dataclass(frozen=True, slots=True)
 class Choice:
     """A crop and how it came about.
 
     `reason` is empty, or says why the crop fell back to the centre; `motion_inside` is the share of the
-    density inside the crop, None for an empty map; `score` is None for controls and fallbacks; `confidence`, 0
-    to 1, is None for methods that do not say.
+    density inside the crop, None for an empty map; `score` is None for controls and fallbacks;
+    `confidence`, 0 to 1, is None for methods that do not say.
     """
 
     box: Box
@@ -54,19 +46,40 @@ class _Estimator(Protocol):
     def result(self, rng: np.random.Generator) -> DensityMap: ...
 
 
+class Chooser(Protocol):
+    """Chooses the crop of one clip: `add` its vectors, then `choose`, with what is known of its pictures."""
+
+    def add(self, vectors: Vectors) -> None:
+        """Take in a batch of vectors."""
+
+    def choose(self, appearance: Appearance | None = None) -> Choice:
+        """Return the crop for all vectors added."""
+
+
 class CropChooser:
     """Chooses the crop of one clip: `add` its vectors in any batches, then `choose`.
 
-    `width` and `height` are the clip's pixels, `seed` its own sampling seed.
+    `width` and `height` are the clip's pixels, `seed` its own sampling seed; `importance` is mocrop-v2's.
+    Raises ValueError for a method that has a chooser of its own.
     """
 
-    def __init__(self, settings: CropSettings, width: int, height: int, seed: int) -> None:
+    def __init__(
+        self,
+        settings: CropSettings,
+        width: int,
+        height: int,
+        seed: int,
+        *,
+        importance: Importance = IMPORTANCE,
+    ) -> None:
+        if settings.method == "foreground":
+            raise ValueError("foreground is chosen by foreground.ForegroundChooser")
         self._settings = settings
         rows, columns = grid_of(settings)
         self._lattice = Lattice(rows, columns, width, height)
         self._seed = seed
         self._estimator: _Estimator = (
-            ImportanceDensity(self._lattice)
+            ImportanceDensity(self._lattice, importance)
             if settings.method == "mocrop-v2"
             else UniformDensity(self._lattice, eps=settings.eps, samples=settings.samples)
         )
@@ -75,13 +88,17 @@ class CropChooser:
         """Take in a batch of vectors."""
         self._estimator.add(vectors)
 
-    def choose(self) -> Choice:
-        """Return the crop for all vectors added; a map that supports no choice falls back to the centre."""
+    def choose(self, appearance: Appearance | None = None) -> Choice:
+        """Return the crop for all vectors added; a map that supports no choice falls back to the centre.
+
+        These methods look at vectors alone.
+        """
+        del appearance
         rng = np.random.default_rng(self._seed)
         density = self._estimator.result(rng)
         reason, score = self._doubt(density), None
         if reason:
-            box = center_box(self._lattice, self._settings.area)
+            box = center_box(self._lattice, self._settings.covered)
         elif self._settings.method in _CONTROLS:
             box = self._control(rng)
         else:
@@ -90,7 +107,7 @@ class CropChooser:
         return Choice(box, reason, density, motion_inside(density.cells, self._lattice, box), score)
 
     def _control(self, rng: np.random.Generator) -> Box:
-        area, lattice = self._settings.area, self._lattice
+        area, lattice = self._settings.covered, self._lattice
         if self._settings.method == "full":
             return Box(0, 0, lattice.width, lattice.height)
         if self._settings.method == "center":
@@ -116,7 +133,7 @@ class CropChooser:
         return ""
 
     def _search(self, cells: NDArray[np.int64]) -> Window:
-        shapes = candidate_shapes(self._lattice.rows, self._lattice.columns, self._settings.area)
+        shapes = candidate_shapes(self._lattice.rows, self._lattice.columns, self._settings.covered)
         score = sum_and_mean_score(cells) if self._settings.method == "mocrop-v2" else sum_score
         return best_window(cells, shapes, score)
 
@@ -126,10 +143,12 @@ def grid_of(settings: CropSettings) -> tuple[int, int]:
     rows, columns = (
         parse_grid(settings.grid) if settings.grid else DEFAULT_GRIDS.get(settings.method, _PAPER_GRID)
     )
-    if settings.method not in _GRIDLESS and not candidate_shapes(rows, columns, settings.area):
+    if settings.method not in (*_GRIDLESS, "foreground") and not candidate_shapes(
+        rows, columns, settings.covered
+    ):
         raise UsageError(
-            f"--area {settings.area:g} on a grid of {rows}x{columns}: no window of cells is within 10 % of "
-            "it; take a finer --grid"
+            f"--area {settings.covered:g} on a grid of {rows}x{columns}: no window of cells is within 10 % "
+            "of it; take a finer --grid"
         )
     return rows, columns
 

@@ -12,7 +12,7 @@ import pyarrow.dataset as arrow
 from mocrop_manifests import read_crops
 from PIL import Image
 
-from tests.commands import ok
+from tests.commands import DEFAULT, ok
 
 
 def test_arrow_reads_all_shards_as_one_table(workdir: Path) -> None:
@@ -20,7 +20,7 @@ def test_arrow_reads_all_shards_as_one_table(workdir: Path) -> None:
     files = sorted(str(path) for path in (workdir / "shards/set").glob("*.parquet"))
     assert len(files) == 3
     data = arrow.dataset(files)
-    rows = {row.clip_id: row for row in read_crops(workdir / "crops/mocrop-v1.csv")}
+    rows = {row.clip_id: row for row in read_crops(workdir / f"crops/{DEFAULT}.csv")}
     assert data.count_rows() == len(rows)
     for sample in data.to_table().to_pylist():
         row = rows[sample["clip_id"]]
@@ -48,15 +48,15 @@ def test_duckdb_joins_shards_with_the_manifest(workdir: Path) -> None:
     ok("shard", workdir, "--name", "set", "--format", "parquet", "--size", 32)
     query = (
         "SELECT m.label_name, count(*), sum(len(s.frames)) = sum(m.key_frames) "
-        f"FROM '{workdir}/shards/set/*.parquet' s JOIN '{workdir}/crops/mocrop-v1.csv' m USING (clip_id) "
+        f"FROM '{workdir}/shards/set/*.parquet' s JOIN '{workdir}/crops/{DEFAULT}.csv' m USING (clip_id) "
         "GROUP BY 1 ORDER BY 1"
     )
     assert duckdb.connect().execute(query).fetchall() == [("run", 3, True), ("walk", 3, True)]
 
 
 def test_pandas_reads_the_manifest_with_its_types(kept: Path) -> None:
-    table = pd.read_csv(kept / "crops/mocrop-v1.csv")
-    rows = read_crops(kept / "crops/mocrop-v1.csv")
+    table = pd.read_csv(kept / f"crops/{DEFAULT}.csv")
+    rows = read_crops(kept / f"crops/{DEFAULT}.csv")
     assert table.x.tolist() == [row.x for row in rows]
     assert table.seed.tolist() == [row.seed for row in rows]
     assert table.area.round(6).tolist() == [round(row.area or 0, 6) for row in rows]

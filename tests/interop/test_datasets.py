@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 from mocrop_manifests import read_crops, read_dataset
 
-from tests.commands import ok
+from tests.commands import DEFAULT, ok
 
 
 @pytest.fixture(scope="module")
@@ -35,7 +35,7 @@ def files(folder: Path) -> dict[str, list[str]]:
 def test_parquet_clips_become_lists_of_pictures(datasets: ModuleType, workdir: Path, tmp_path: Path) -> None:
     ok("shard", workdir, "--name", "set", "--format", "parquet", "--size", 48, "--shard-size", 3)
     found = load(datasets, tmp_path, "parquet", data_files=files(workdir / "shards/set"))
-    rows = {row.clip_id: row for row in read_crops(workdir / "crops/mocrop-v1.csv")}
+    rows = {row.clip_id: row for row in read_crops(workdir / f"crops/{DEFAULT}.csv")}
     assert {split: len(found[split]) for split in found} == {"train": 4, "test": 2}
     label = found["train"].features["label"]
     assert label.names == ["run", "walk"]
@@ -76,7 +76,7 @@ def test_the_card_alone_is_enough_to_load_a_set(
 def test_tars_of_clips_load(datasets: ModuleType, workdir: Path, tmp_path: Path) -> None:
     ok("shard", workdir, "--name", "set", "--frames", "uniform:3", "--size", 48)
     found = load(datasets, tmp_path, "webdataset", data_files=files(workdir / "shards/set"))
-    rows = {row.clip_id: row for row in read_crops(workdir / "crops/mocrop-v1.csv")}
+    rows = {row.clip_id: row for row in read_crops(workdir / f"crops/{DEFAULT}.csv")}
     assert {split: len(found[split]) for split in found} == {"train": 4, "test": 2}
     for split in found:
         for sample in found[split]:
@@ -92,7 +92,7 @@ def test_tars_of_frames_load(datasets: ModuleType, workdir: Path, tmp_path: Path
     found = load(datasets, tmp_path, "webdataset", data_files=files(workdir / "shards/set"))
     index = read_dataset(workdir / "shards/set")
     assert {split: len(found[split]) for split in found} == {s: index.rows(s) for s in ("train", "test")}
-    rows = {row.clip_id: row for row in read_crops(workdir / "crops/mocrop-v1.csv")}
+    rows = {row.clip_id: row for row in read_crops(workdir / f"crops/{DEFAULT}.csv")}
     for sample in found["train"]:
         assert sample["jpg"].size == (48, 48)
         assert int(sample["cls"]) == rows[sample["json"]["clip_id"]].label

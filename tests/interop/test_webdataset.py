@@ -12,7 +12,7 @@ import pytest
 import webdataset
 from mocrop_manifests import read_crops, read_dataset
 
-from tests.commands import ok
+from tests.commands import DEFAULT, ok
 
 # The library leaves its files to the garbage collector.
 pytestmark = pytest.mark.filterwarnings("ignore::ResourceWarning")
@@ -33,7 +33,7 @@ def read(folder: Path, split: str) -> list[dict[str, Any]]:
 @pytest.mark.parametrize("shard_size", ["1000", "2"])
 def test_webdataset_reads_clips_as_the_manifest_has_them(workdir: Path, shard_size: str) -> None:
     ok("shard", workdir, "--name", "set", "--size", 48, "--shard-size", shard_size)
-    rows = {row.clip_id: row for row in read_crops(workdir / "crops/mocrop-v1.csv")}
+    rows = {row.clip_id: row for row in read_crops(workdir / f"crops/{DEFAULT}.csv")}
     index = read_dataset(workdir / "shards/set")
     for split in ("train", "test"):
         samples = read(workdir / "shards/set", split)
@@ -53,7 +53,7 @@ def test_webdataset_reads_single_frames(workdir: Path) -> None:
     ok("shard", workdir, "--name", "set", *options)
     samples = [s for split in ("train", "test") for s in read(workdir / "shards/set", split)]
     assert len(samples) == 18
-    rows = {row.clip_id: row for row in read_crops(workdir / "crops/mocrop-v1.csv")}
+    rows = {row.clip_id: row for row in read_crops(workdir / f"crops/{DEFAULT}.csv")}
     for sample in samples:
         note = sample["json"]
         row = rows[note["clip_id"]]

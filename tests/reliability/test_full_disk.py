@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.commands import COMMAND, ok, outputs, prep
+from tests.commands import COMMAND, DEFAULT, ok, outputs, prep
 from tests.films import Film, encode, moving_square, texture
 
 FINE = ("--crf", "1", "--size", "64", "--quiet", "--jobs", "1")
@@ -55,7 +55,7 @@ def test_shards_that_do_not_fit_leave_no_set_that_looks_whole(uneven: Path, tmp_
     assert done.returncode == 2, done
     assert len(done.stderr.splitlines()) == 1
     assert "Traceback" not in done.stderr
-    assert not (workdir / "shards/mocrop-v1/dataset.json").exists()
+    assert not (workdir / f"shards/{DEFAULT}/dataset.json").exists()
     ok("run", uneven, workdir, *options)
     ok("run", uneven, tmp_path / "fresh", *options)
     assert outputs(workdir) == outputs(tmp_path / "fresh")

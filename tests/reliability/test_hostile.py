@@ -15,7 +15,7 @@ import pyarrow.parquet as pq
 import pytest
 from mocrop_manifests import read_clips, read_crops
 
-from tests.commands import ok, prep, tree
+from tests.commands import DEFAULT, ok, prep, tree
 from tests.conftest import HOLDOUT
 from tests.films import Film, encode, moving_square
 
@@ -82,14 +82,14 @@ def labelled(clip: Path, tmp_path_factory: pytest.TempPathFactory) -> tuple[Path
 
 def test_labels_are_stored_and_never_paths(labelled: tuple[Path, dict[str, str]]) -> None:
     workdir, _ = labelled
-    rows = read_crops(workdir / "crops/mocrop-v1.csv")
+    rows = read_crops(workdir / f"crops/{DEFAULT}.csv")
     assert len(rows) == len(LABELS) + 1
     escaped = {label.replace("\n", "\\x0a").replace("\t", "\\x09") for label in LABELS} | {"walk"}
     assert {row.label_name for row in rows} == escaped
-    index = json.loads((workdir / "shards/mocrop-v1/dataset.json").read_text())
+    index = json.loads((workdir / f"shards/{DEFAULT}/dataset.json").read_text())
     assert index["classes"] == sorted(escaped)
     for shard in index["shards"]:
-        with tarfile.open(workdir / "shards/mocrop-v1" / shard["file"]) as archive:
+        with tarfile.open(workdir / f"shards/{DEFAULT}" / shard["file"]) as archive:
             for name in archive.getnames():
                 assert re.fullmatch(r"[A-Za-z0-9_-]+\.([0-9]{3}\.jpg|cls|json)", name)
 
@@ -107,7 +107,7 @@ def test_labels_come_back_from_parquet(labelled: tuple[Path, dict[str, str]], tm
 
 def test_tables_keep_one_line_a_clip(labelled: tuple[Path, dict[str, str]]) -> None:
     workdir, _ = labelled
-    for table in ("clips.csv", "crops/mocrop-v1.csv"):
+    for table in ("clips.csv", f"crops/{DEFAULT}.csv"):
         text = (workdir / table).read_bytes().decode()
         assert text.count("\n") == len(LABELS) + 2
         assert "\r" not in text
@@ -140,7 +140,7 @@ def test_odd_file_names_come_through_whole(clip: Path, tmp_path: Path, storage: 
     assert len(clips) == len(NAMES) + 1
     assert len({row.clip_id.lower() for row in clips}) == len(clips)
     assert any("caf\\xe9 \\xff.mp4" in row.path for row in clips)
-    rows = read_crops(tmp_path / "work/crops/mocrop-v1.csv")
+    rows = read_crops(tmp_path / f"work/crops/{DEFAULT}.csv")
     assert sum(row.status == "ok" for row in rows) == len(NAMES) + 1
     assert prep("verify", tmp_path / "work").status == 0
     assert {path.name for path in tmp_path.iterdir()} == {"clips", "work"}

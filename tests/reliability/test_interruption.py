@@ -13,10 +13,10 @@ from pathlib import Path
 
 import pytest
 
-from tests.commands import ok, outputs, prep, start
+from tests.commands import DEFAULT, ok, outputs, prep, start
 from tests.films import WEB, XVID, encode, moving_square
 
-JOURNAL = "journal/run-mocrop-v1.jsonl"
+JOURNAL = f"journal/run-{DEFAULT}.jsonl"
 OPTIONS = ("--quiet", "--preset", "medium", "--shard-size", "3")
 
 
@@ -103,7 +103,7 @@ def test_a_killed_run_is_finished_by_the_next(
         process.wait()
         done = (workdir / JOURNAL).read_bytes().count(b"\n")
         assert 4 <= done < 12
-        assert not (workdir / "shards/mocrop-v1/dataset.json").exists()
+        assert not (workdir / f"shards/{DEFAULT}/dataset.json").exists()
         ok("run", many, workdir, *OPTIONS)
         assert outputs(workdir) == undisturbed
         assert (workdir / JOURNAL).read_bytes().count(b"\n") == 12

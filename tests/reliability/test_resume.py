@@ -2,16 +2,22 @@
 
 from __future__ import annotations
 
+import hashlib
+import json
 import shutil
 from pathlib import Path
 
+import pyarrow.parquet as pq
 import pytest
+from mocrop_manifests import read_crops
+from mocrop_prep import workflow
+from mocrop_prep.vectors import MOTION_FORMAT
 
-from tests.commands import journal, ok, outputs, prep, tree
+from tests.commands import DEFAULT, journal, ok, outputs, prep, tree
 from tests.conftest import FORMS, HOLDOUT, fresh
 from tests.films import WEB, XVID, Film, encode, moving_square
 
-RUN = "run-mocrop-v1"
+RUN = f"run-{DEFAULT}"
 
 
 def times(root: Path) -> dict[str, int | bytes]:
@@ -76,8 +82,8 @@ def test_the_stages_follow_a_changed_source(own_source: Path, tmp_path: Path) ->
     for stage, command in {
         "transcode": ("transcode", own_source, workdir, *HOLDOUT),
         "extract": ("extract", workdir),
-        "crop-mocrop-v1": ("crop", workdir),
-        "shard-mocrop-v1": ("shard", workdir),
+        f"crop-{DEFAULT}": ("crop", workdir),
+        f"shard-{DEFAULT}": ("shard", workdir),
     }.items():
         known = workdir / f"journal/{stage}.jsonl"
         before = len(journal(workdir, stage)) if known.exists() else 0
@@ -158,13 +164,13 @@ def test_a_clip_that_is_mended_is_taken_in(own_source: Path, tmp_path: Path) -> 
 
 @pytest.mark.parametrize("lost", ["train-000000.tar", "test-000000.tar", "dataset.json"])
 def test_a_lost_file_of_a_set_is_made_again(source: Path, kept: Path, workdir: Path, lost: str) -> None:
-    (workdir / "shards/mocrop-v1" / lost).unlink()
+    (workdir / f"shards/{DEFAULT}" / lost).unlink()
     ok("run", source, workdir, *HOLDOUT, "--keep")
     assert outputs(workdir) == outputs(kept)
 
 
 def test_a_lost_card_is_made_again(source: Path, kept: Path, workdir: Path) -> None:
-    (workdir / "shards/mocrop-v1/README.md").unlink()
+    (workdir / f"shards/{DEFAULT}/README.md").unlink()
     ok("run", source, workdir, *HOLDOUT, "--keep")
     assert outputs(workdir) == outputs(kept)
 
@@ -197,12 +203,12 @@ def test_a_journal_torn_in_its_last_line_is_read_up_to_there(source: Path, kept:
 
 def test_another_quality_makes_new_samples_and_decodes_no_more_than_it_must(workdir: Path) -> None:
     ok("shard", workdir)
-    before = {stage: len(journal(workdir, stage)) for stage in ("transcode", "extract", "shard-mocrop-v1")}
-    manifest = (workdir / "crops/mocrop-v1.csv").stat().st_mtime_ns
+    before = {stage: len(journal(workdir, stage)) for stage in ("transcode", "extract", f"shard-{DEFAULT}")}
+    manifest = (workdir / f"crops/{DEFAULT}.csv").stat().st_mtime_ns
     ok("shard", workdir, "--quality", 40)
     after = {stage: len(journal(workdir, stage)) for stage in before}
-    assert after == {**before, "shard-mocrop-v1": before["shard-mocrop-v1"] + 6}
-    assert (workdir / "crops/mocrop-v1.csv").stat().st_mtime_ns == manifest
+    assert after == {**before, f"shard-{DEFAULT}": before[f"shard-{DEFAULT}"] + 6}
+    assert (workdir / f"crops/{DEFAULT}.csv").stat().st_mtime_ns == manifest
 
 
 def test_run_with_another_quality_keeps_the_transcoded_clips(source: Path, workdir: Path) -> None:
@@ -212,21 +218,92 @@ def test_run_with_another_quality_keeps_the_transcoded_clips(source: Path, workd
     same = [name for name in stamps if name.startswith(("transcoded/", "motion/", "crops/"))]
     assert len(same) == 13
     assert {name: after[name] for name in same} == {name: stamps[name] for name in same}
-    assert after["shards/mocrop-v1/train-000000.tar"] != stamps["shards/mocrop-v1/train-000000.tar"]
+    assert after[f"shards/{DEFAULT}/train-000000.tar"] != stamps[f"shards/{DEFAULT}/train-000000.tar"]
 
 
 @pytest.mark.parametrize(
     "options",
-    [("--area", "0.5"), ("--method", "center"), ("--gop", "6"), ("--frames", "key:1"), ("--seed", "9")],
+    [
+        ("--area", "0.5"),
+        ("--most-side", "0.6"),
+        ("--shape", "frame"),
+        ("--method", "center"),
+        ("--gop", "6"),
+        ("--frames", "key:1"),
+        ("--seed", "9"),
+    ],
     ids=" ".join,
 )
 def test_changed_settings_are_never_answered_from_old_results(
     source: Path, workdir: Path, tmp_path: Path, options: tuple[str, ...]
 ) -> None:
-    name = ("--name", "mocrop-v1")
+    name = ("--name", DEFAULT)
     ok("run", source, workdir, *HOLDOUT, *options, *name)
     assert outputs(workdir) == fresh(source, tmp_path, *options, *name)
     assert prep("verify", workdir).status == 0
+
+
+def age(source: Path, workdir: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Take a WORKDIR back to what `run --keep` left before its vectors told what the pictures look like."""
+    with monkeypatch.context() as older:
+        older.setattr(workflow, "MOTION_FORMAT", MOTION_FORMAT - 1)
+        ok("run", source, workdir, *HOLDOUT, "--keep")
+    journals = [workdir / f"journal/{stage}.jsonl" for stage in ("extract", RUN)]
+    for path in (workdir / "motion").iterdir():
+        before = identity(path)
+        note = json.loads(pq.read_metadata(path).metadata[b"mocrop"])
+        del note["appearance"]
+        table = pq.read_table(path).replace_schema_metadata({b"mocrop": json.dumps(note).encode()})
+        pq.write_table(table, path, compression="zstd")
+        for known in journals:
+            text = known.read_text()
+            assert before in text
+            known.write_text(text.replace(before, identity(path)))
+
+
+def identity(path: Path) -> str:
+    content = path.read_bytes()
+    return f'"bytes": {len(content)}, "sha256": "{hashlib.sha256(content).hexdigest()}"'
+
+
+def test_vectors_of_an_older_format_can_still_be_cropped(
+    source: Path, workdir: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    age(source, workdir, monkeypatch)
+    for method in (DEFAULT, "mocrop-v1"):
+        ok("crop", workdir, "--method", method, "--name", method)
+        ok("shard", workdir, "--crops", method)
+    assert {row.status for row in read_crops(workdir / f"crops/{DEFAULT}.csv")} == {"ok"}
+    fresh(source, tmp_path, "--method", "mocrop-v1")
+    manifest = "crops/mocrop-v1.csv"  # the paper's method looks at vectors alone
+    assert (workdir / manifest).read_bytes() == (tmp_path / "fresh" / manifest).read_bytes()
+    assert prep("verify", workdir).status == 0
+
+
+def test_extract_makes_vectors_of_an_older_format_again(
+    source: Path, kept: Path, workdir: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    age(source, workdir, monkeypatch)
+    before = len(journal(workdir, "extract"))
+    for _ in range(2):
+        ok("extract", workdir)
+        assert len(journal(workdir, "extract")) == before + 6
+        assert tree(workdir / "motion") == tree(kept / "motion")
+    ok("crop", workdir)
+    ok("shard", workdir)
+    assert outputs(workdir) == outputs(kept)
+
+
+def test_run_makes_vectors_of_an_older_format_again(
+    source: Path, kept: Path, workdir: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    age(source, workdir, monkeypatch)
+    ok("run", source, workdir, *HOLDOUT, "--keep")
+    assert tree(workdir / "motion") == tree(kept / "motion")
+    assert outputs(workdir) == outputs(kept)
+    before = len(journal(workdir, "extract"))
+    ok("extract", workdir)
+    assert len(journal(workdir, "extract")) == before
 
 
 def test_switching_the_form_and_back_leaves_no_shard_of_the_other(
@@ -264,7 +341,7 @@ def test_two_manifests_and_sets_live_side_by_side(source: Path, kept: Path, work
 
 
 def test_no_temporary_is_left_behind(kept: Path, workdir: Path, source: Path) -> None:
-    for folder in (workdir, workdir / "shards/mocrop-v1", workdir / "transcoded", workdir / "crops"):
+    for folder in (workdir, workdir / f"shards/{DEFAULT}", workdir / "transcoded", workdir / "crops"):
         (folder / ".tmp-1-2-left.mp4").write_bytes(b"half a file")
     ok("run", source, workdir, *HOLDOUT, "--keep")
     assert list(workdir.rglob(".tmp-*")) == []

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.commands import ok, outputs, prep
+from tests.commands import DEFAULT, ok, outputs, prep
 from tests.conftest import FORMS, HOLDOUT, fresh
 from tests.films import WEB, XVID, encode, moving_square, texture
 
@@ -69,7 +69,7 @@ def test_what_was_kept_and_then_cut_is_kept_again(
 def test_samples_are_not_taken_from_a_shard_that_rotted(own_source: Path, tmp_path: Path, form: str) -> None:
     workdir = tmp_path / "work"
     ok("run", own_source, workdir, *HOLDOUT, *FORMS[form])
-    rot(next((workdir / "shards/mocrop-v1").glob("train-*")))
+    rot(next((workdir / f"shards/{DEFAULT}").glob("train-*")))
     encode(own_source / "walk/v_walk_g09_c01.mp4", moving_square(26, seed=78), WEB)
     assert prep("run", own_source, workdir, *HOLDOUT, *FORMS[form], "--jobs", 1).status == 0
     assert outputs(workdir) == fresh(own_source, tmp_path, *FORMS[form])

@@ -11,7 +11,7 @@ import pytest
 from mocrop_prep.verify import verify
 from mocrop_prep.workdir import open_workdir
 
-from tests.commands import ok, prep
+from tests.commands import DEFAULT, ok, prep
 from tests.conftest import FORMS, HOLDOUT
 
 FLIPS = 12
@@ -41,7 +41,7 @@ def test_a_finished_workdir_has_no_problem_and_every_part_is_named(workdir: Path
     assert (outcome.status, outcome.err) == (0, "")
     lines = outcome.out.splitlines()
     assert all(line.startswith("ok   ") for line in lines)
-    for part in ("clips.csv: 6 clips", "transcoded: 6 files", "motion: 6 files", "mocrop-v1.csv: 6 rows"):
+    for part in ("clips.csv: 6 clips", "transcoded: 6 files", "motion: 6 files", f"{DEFAULT}.csv: 6 rows"):
         assert any(part in line for line in lines), part
     for shard in ("train-000000.tar: 4 clips", "test-000000.tar: 2 clips"):
         assert any(shard in line for line in lines), shard
@@ -93,10 +93,10 @@ def test_a_flipped_byte_in_parquet_shards_is_noticed(workdir: Path, form: str) -
         "clips.csv",
         "transcoded/walk__v_walk_g02_c01.mp4",
         "motion/run__v_run_g01_c01.parquet",
-        "crops/mocrop-v1.csv",
-        "shards/mocrop-v1/test-000000.tar",
-        "shards/mocrop-v1/dataset.json",
-        "shards/mocrop-v1/README.md",
+        f"crops/{DEFAULT}.csv",
+        f"shards/{DEFAULT}/test-000000.tar",
+        f"shards/{DEFAULT}/dataset.json",
+        f"shards/{DEFAULT}/README.md",
     ],
 )
 def test_a_missing_file_is_named(workdir: Path, lost: str) -> None:
@@ -116,8 +116,8 @@ def test_a_missing_folder_is_noticed(workdir: Path, folder: str) -> None:
         "transcoded/walk__other.mp4",
         "transcoded/notes.txt",
         "motion/walk__other.parquet",
-        "shards/mocrop-v1/train-000001.tar",
-        "shards/mocrop-v1/notes.txt",
+        f"shards/{DEFAULT}/train-000001.tar",
+        f"shards/{DEFAULT}/notes.txt",
     ],
 )
 def test_a_file_of_somebody_else_is_named(workdir: Path, foreign: str) -> None:
@@ -126,7 +126,7 @@ def test_a_file_of_somebody_else_is_named(workdir: Path, foreign: str) -> None:
 
 
 def test_a_shard_cut_at_a_member_is_noticed_though_it_reads_well(workdir: Path) -> None:
-    path = workdir / "shards/mocrop-v1/train-000000.tar"
+    path = workdir / f"shards/{DEFAULT}/train-000000.tar"
     content = path.read_bytes()
     member = content.index(b".json\0")
     start = member - member % 512
@@ -135,11 +135,11 @@ def test_a_shard_cut_at_a_member_is_noticed_though_it_reads_well(workdir: Path) 
 
 
 def test_a_set_that_lacks_a_shard_of_its_manifest_is_noticed(workdir: Path) -> None:
-    index = workdir / "shards/mocrop-v1/dataset.json"
+    index = workdir / f"shards/{DEFAULT}/dataset.json"
     body = json.loads(index.read_text())
     body["shards"] = [shard for shard in body["shards"] if shard["split"] != "test"]
     index.write_text(json.dumps(body, indent=2, sort_keys=True) + "\n")
-    (workdir / "shards/mocrop-v1/test-000000.tar").unlink()
+    (workdir / f"shards/{DEFAULT}/test-000000.tar").unlink()
     assert problems(workdir)
 
 

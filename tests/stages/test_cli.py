@@ -24,7 +24,7 @@ from mocrop_prep.config import (
     flag,
 )
 
-from tests.commands import ok, prep, tree
+from tests.commands import DEFAULT, ok, prep, tree
 
 COMMANDS: dict[str, tuple[type[Settings], ...]] = {
     "run": (ClipSettings, TranscodeSettings, CropSettings, ShardSettings, RunSettings),
@@ -104,9 +104,16 @@ USAGE = {
     "area is no number": ("run", "{source}", "{new}", "--area", "nan"),
     "eps is no number": ("run", "{source}", "{new}", "--eps", "nan"),
     "crf is infinite": ("run", "{source}", "{new}", "--crf", "inf"),
+    "share 0": ("run", "{source}", "{new}", "--share", "0"),
+    "most side above the frame's": ("run", "{source}", "{new}", "--most-side", "1.01"),
+    "least side above most side": ("crop", "{several}", "--least-side", "0.8", "--most-side", "0.7"),
+    "no shape": ("run", "{source}", "{new}", "--shape", "round"),
+    "shape with a side of nothing": ("run", "{source}", "{new}", "--shape", "0:1"),
+    "shapes from wide to tall": ("crop", "{several}", "--shape", "4:3-3:4"),
+    "config with sides that cross": ("run", "{source}", "{new}", "--config", "{odd_sides}"),
     "no grid": ("run", "{source}", "{new}", "--grid", "6by8"),
     "grid of nothing": ("run", "{source}", "{new}", "--grid", "0x8"),
-    "grid too coarse for the area": ("run", "{source}", "{new}", "--grid", "1x1"),
+    "grid too coarse for the area": ("run", "{source}", "{new}", "--method", "mocrop-v1", "--grid", "1x1"),
     "grid too large": ("run", "{source}", "{new}", "--grid", "9999x9999"),
     "bad frames": ("run", "{source}", "{new}", "--frames", "some"),
     "no frames": ("run", "{source}", "{new}", "--frames", "0"),
@@ -141,7 +148,7 @@ USAGE = {
     "shard with several crops": ("shard", "{several}"),
     "shard with crops that are not there": ("shard", "{several}", "--crops", "third"),
     "shard with crops elsewhere": ("shard", "{several}", "--crops", "../clips", "--name", "x"),
-    "crop on a grid too coarse": ("crop", "{several}", "--grid", "1x1"),
+    "crop on a grid too coarse": ("crop", "{several}", "--method", "mocrop-v1", "--grid", "1x1"),
     "status of nothing": ("status", "{new}"),
     "verify of a foreign folder": ("verify", "{foreign}"),
 }
@@ -163,6 +170,7 @@ def places(source: Path, kept: Path, tmp_path_factory: pytest.TempPathFactory) -
         "odd_table": "[cropping]\narea = 0.5\n",
         "odd_value": "[crop]\narea = 1.5\n",
         "odd_type": '[crop]\narea = "much"\n',
+        "odd_sides": "[crop]\nleast-side = 0.6\nmost-side = 0.5\n",
         "odd_count": "[transcode]\ngop = 12.7\n",
     }.items():
         found[name] = tmp / f"{name}.txt"
@@ -203,6 +211,10 @@ HINTS = {
     "area 2": "2",
     "area 0": "0",
     "grid too coarse for the area": "finer --grid",
+    "least side above most side": "--least-side 0.8 is above --most-side 0.7",
+    "no shape": "3:4-4:3",
+    "shapes from wide to tall": "4:3-3:4",
+    "config with sides that cross": "--least-side 0.6 is above --most-side 0.5",
     "bad frames": "uniform:N",
     "config with an unknown key": "speed",
     "config with a value out of range": "1.5",
@@ -213,8 +225,8 @@ HINTS = {
     "WORKDIR inside SOURCE": "inside SOURCE",
     "crop before extract": "mocrop-prep extract",
     "shard without crops": "mocrop-prep crop",
-    "shard with several crops": "full, mocrop-v1",
-    "shard with crops that are not there": "full, mocrop-v1",
+    "shard with several crops": f"{DEFAULT}, full",
+    "shard with crops that are not there": f"{DEFAULT}, full",
     "extract without a WORKDIR": "mocrop-prep transcode",
 }
 

@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 from mocrop_prep.config import TABLES, CropSettings, ShardSettings, TranscodeSettings, flag
 
-from tests.commands import COMMAND, ok, outputs, prep, start, tree
+from tests.commands import COMMAND, DEFAULT, ok, outputs, prep, start, tree
 from tests.conftest import HOLDOUT
 from tests.films import XVID, encode, moving_square
 
@@ -40,7 +40,7 @@ def test_a_broken_clip_costs_status_one_and_a_row(source: Path, tmp_path: Path) 
         {"not-video": 1},
         {"ok": 6, "failed": 1},
     )
-    index = json.loads((tmp_path / "work/shards/mocrop-v1/dataset.json").read_text())
+    index = json.loads((tmp_path / f"work/shards/{DEFAULT}/dataset.json").read_text())
     assert sum(shard["rows"] for shard in index["shards"]) == 6
 
 
@@ -69,14 +69,14 @@ def test_status_two_when_every_clip_fails(tmp_path: Path) -> None:
     assert "2 of 2 clips failed" in outcome.err.splitlines()[-1]
     assert len((tmp_path / "work/reports/failures.csv").read_text().splitlines()) == 3
     assert not (tmp_path / "work/shards").exists()
-    assert len((tmp_path / "work/crops/mocrop-v1.csv").read_text().splitlines()) == 3
+    assert len((tmp_path / f"work/crops/{DEFAULT}.csv").read_text().splitlines()) == 3
     assert prep("run", tmp_path / "clips", tmp_path / "work", "--jobs", 1).status == 2
 
 
 @pytest.mark.parametrize("limit", [1, 2, 3, 99])
 def test_limit_takes_so_many_clips_from_all_classes_in_turn(source: Path, tmp_path: Path, limit: int) -> None:
     ok("run", source, tmp_path / "work", "--limit", limit)
-    rows = (tmp_path / "work/crops/mocrop-v1.csv").read_text().splitlines()[1:]
+    rows = (tmp_path / f"work/crops/{DEFAULT}.csv").read_text().splitlines()[1:]
     assert len(rows) == min(limit, 6)
     if limit >= 2:
         assert {row.split("__")[0] for row in rows} == {"run", "walk"}
@@ -96,7 +96,7 @@ def test_quiet_prints_nothing_and_progress_goes_to_stderr(source: Path, tmp_path
     outcome = prep("run", source, tmp_path / "quiet", "--quiet", "--jobs", 1)
     assert (outcome.status, outcome.out, outcome.err) == (0, "", "")
     outcome = prep("run", source, tmp_path / "loud", "--jobs", 1)
-    assert "crops/mocrop-v1.csv: 6 ok, 0 fallback, 0 failed" in outcome.out
+    assert f"crops/{DEFAULT}.csv: 6 ok, 0 fallback, 0 failed" in outcome.out
     assert "6/6 clips" in outcome.err
     assert "6/6" not in outcome.out
     assert not re.search(r"[\r\x1b]", outcome.out + outcome.err)
@@ -108,8 +108,8 @@ def test_status_says_what_is_done(source: Path, workdir: Path) -> None:
     for part in (
         "clips       6 in 2 classes",
         "transcode   6 of 6 done, 0 failed",
-        "run-mocrop-v1 6 of 6 done, 0 failed",
-        "crops       mocrop-v1: 6 ok, 0 fallback, 0 failed",
+        f"run-{DEFAULT} 6 of 6 done, 0 failed",
+        f"crops       {DEFAULT}: 6 ok, 0 fallback, 0 failed",
         "train 4, test 2 clips in 2 shards",
     ):
         assert part in outcome.out, part
@@ -119,8 +119,8 @@ def test_status_says_what_is_done(source: Path, workdir: Path) -> None:
 
 
 def test_status_names_a_damaged_manifest_and_set(workdir: Path) -> None:
-    (workdir / "crops/mocrop-v1.csv").write_text("nonsense\n")
-    (workdir / "shards/mocrop-v1/dataset.json").unlink()
+    (workdir / f"crops/{DEFAULT}.csv").write_text("nonsense\n")
+    (workdir / f"shards/{DEFAULT}/dataset.json").unlink()
     outcome = prep("status", workdir)
     assert outcome.status == 0
     assert "damaged" in outcome.out
@@ -160,7 +160,7 @@ def test_lists_in_a_config_file_stand_in_brackets(source: Path, tmp_path: Path) 
     file = tmp_path / "lists.toml"
     file.write_text(f'[clips]\ntrain-list = ["{tmp_path / "train.txt"}"]\n')
     ok("run", source, tmp_path / "work", "--config", file)
-    assert len((tmp_path / "work/crops/mocrop-v1.csv").read_text().splitlines()) == 3
+    assert len((tmp_path / f"work/crops/{DEFAULT}.csv").read_text().splitlines()) == 3
     file.write_text('[clips]\ntrain-list = "train.txt"\n')
     outcome = prep("run", source, tmp_path / "other", "--config", file)
     assert outcome.status == 2
@@ -177,8 +177,8 @@ def test_seeds_that_contradict_each_other_are_refused(source: Path, tmp_path: Pa
 def test_the_settings_are_saved_beside_the_outputs(kept: Path) -> None:
     for stage, kind in {
         "transcode": TranscodeSettings,
-        "crop-mocrop-v1": CropSettings,
-        "shard-mocrop-v1": ShardSettings,
+        f"crop-{DEFAULT}": CropSettings,
+        f"shard-{DEFAULT}": ShardSettings,
     }.items():
         saved = json.loads((kept / f"journal/{stage}.settings.json").read_text())
         assert saved.keys() == {field.name for field in dataclasses.fields(kind)}
@@ -194,7 +194,7 @@ def test_a_csv_is_a_source_too(source: Path, tmp_path: Path) -> None:
     assert outcome.status == 1
     failures = (tmp_path / "work/reports/failures.csv").read_text()
     assert "absent,absent.mp4,transcode,missing-file," in failures
-    index = json.loads((tmp_path / "work/shards/mocrop-v1/dataset.json").read_text())
+    index = json.loads((tmp_path / f"work/shards/{DEFAULT}/dataset.json").read_text())
     assert {shard["split"]: shard["rows"] for shard in index["shards"]} == {"train": 1, "test": 2}
 
 

@@ -8,10 +8,11 @@ import pytest
 from mocrop_manifests import Clip, CropRow, read_crops
 from mocrop_prep.config import CropSettings, TranscodeSettings
 from mocrop_prep.errors import ClipError
-from mocrop_prep.stages.crop import crop_clip
+from mocrop_prep.stages.crop import crop_clip, failed_row
 from mocrop_prep.stages.extract import extract_clip
 from mocrop_prep.stages.transcode import transcode_clip
 
+from tests.commands import DEFAULT, ok
 from tests.films import SQUARE, WIDTH, XVID, Film, Picture, encode, moving_square, square_corner, texture
 
 COUNT = 20
@@ -69,7 +70,7 @@ def seen(row: CropRow, *, flip: bool) -> float:
 
 
 @pytest.mark.parametrize("side", ["left", "right"])
-@pytest.mark.parametrize("method", ["mocrop-v1", "mocrop-v2"])
+@pytest.mark.parametrize("method", ["foreground", "mocrop-v1", "mocrop-v2"])
 def test_the_crop_keeps_what_moves(motions: dict[str, Path], method: str, side: str) -> None:
     row = crop(motions[side], method, area=0.75)
     assert (row.status, row.reason) == ("ok", "")
@@ -79,8 +80,10 @@ def test_the_crop_keeps_what_moves(motions: dict[str, Path], method: str, side: 
 
 
 @pytest.mark.parametrize("side", ["left", "right"])
-def test_a_small_crop_stands_on_the_side_that_moves(motions: dict[str, Path], side: str) -> None:
-    row = crop(motions[side], area=0.45)
+@pytest.mark.parametrize("method", ["foreground", "mocrop-v1"])
+def test_a_small_crop_stands_on_the_side_that_moves(motions: dict[str, Path], method: str, side: str) -> None:
+    row = crop(motions[side], method, area=0.45)
+    assert row.area == pytest.approx(0.45, rel=0.1)
     assert seen(row, flip=side == "right") > 0.5
     assert seen(row, flip=side == "right") > 2 * seen(row, flip=side != "right")
 
@@ -97,6 +100,63 @@ def test_a_film_without_motion_falls_back_to_the_centre_and_says_why(
     assert (row.x, row.y, row.w, row.h) == (center.x, center.y, center.w, center.h)
     assert row.score is None
     assert (center.status, center.reason) == ("ok", "")
+
+
+@pytest.mark.parametrize(
+    ("film", "reason"), [("black", "no-motion"), ("frozen", "no-motion"), ("single", "no-vectors")]
+)
+@pytest.mark.parametrize(
+    ("settings", "box"),
+    [
+        ({"most_side": 0.85}, (23, 7, 82, 82)),  # the largest that it may take
+        ({"most_side": 1.0}, (16, 0, 96, 96)),
+        ({"area": 0.25}, (36, 20, 55, 55)),
+        ({"area": 0.25, "shape": "frame"}, (32, 24, 64, 48)),
+    ],
+)
+def test_foreground_falls_back_to_the_middle_in_its_own_size_and_shape(
+    motions: dict[str, Path], film: str, reason: str, settings: dict[str, object], box: tuple[int, ...]
+) -> None:
+    row = crop(motions[film], "foreground", **settings)
+    assert (row.status, row.reason, row.score, row.confidence) == ("fallback", reason, None, 0.0)
+    assert (row.x, row.y, row.w, row.h) == box
+
+
+def test_the_size_of_a_foreground_crop_follows_the_motion(motions: dict[str, Path]) -> None:
+    sides = {"least_side": 0.5, "most_side": 0.85}
+    widths = [crop(motions["left"], "foreground", share=share, **sides).w for share in (0.5, 0.95, 1.0)]
+    assert (widths[0], widths[-1]) == (48, 82)
+    assert 48 < (widths[1] or 0) < 82
+
+
+def test_foreground_says_how_sure_it_is_and_the_papers_methods_do_not(motions: dict[str, Path]) -> None:
+    row = crop(motions["left"], "foreground")
+    assert row.confidence is not None
+    assert 0.5 < row.confidence <= 1
+    assert row.score is not None
+    assert 0 < row.score <= 1
+    for method in ("mocrop-v1", "mocrop-v2", "full", "random"):
+        assert crop(motions["left"], method).confidence is None
+
+
+@pytest.mark.parametrize(("grid", "cells"), [("", "30x40"), ("6x8", "6x8"), ("20x1000", "20x1000")])
+def test_the_row_names_the_grid_that_was_used(motions: dict[str, Path], grid: str, cells: str) -> None:
+    assert crop(motions["left"], "foreground", grid=grid).grid == cells
+    assert crop(motions["black"], "foreground", grid=grid).grid == cells
+
+
+def test_a_failed_row_has_no_grid_and_says_why() -> None:
+    clip = Clip("clip", "walk/clip.avi", 0, "walk", "train", "")
+    row = failed_row(clip, "corrupt", CropSettings(grid="6x8"))
+    assert (row.status, row.reason, row.grid, row.method) == ("failed", "corrupt", "", "foreground")
+    assert (row.x, row.area, row.vectors, row.motion_inside, row.confidence) == (None,) * 5
+
+
+def test_motion_that_is_the_same_everywhere_is_unsure(motions: dict[str, Path]) -> None:
+    row = crop(motions["left"], "foreground", grid="1x1", most_side=0.85)
+    assert (row.status, row.reason, row.confidence) == ("fallback", "unsure-motion", 0.0)
+    assert (row.x, row.y, row.w, row.h) == (23, 7, 82, 82)
+    assert row.motion_inside == pytest.approx(82 * 82 / (128 * 96))
 
 
 def test_key_frames_alone_have_no_vectors(tmp_path: Path) -> None:
@@ -153,7 +213,7 @@ def test_a_missing_vectors_file_is_a_bad_intermediate(tmp_path: Path) -> None:
 
 
 def test_the_manifest_has_a_row_for_every_clip_in_order(kept: Path) -> None:
-    rows = read_crops(kept / "crops/mocrop-v1.csv")
+    rows = read_crops(kept / f"crops/{DEFAULT}.csv")
     assert [row.clip_id for row in rows] == sorted(row.clip_id for row in rows)
     assert {row.clip_id.split("__")[0]: row.label_name for row in rows} == {"run": "run", "walk": "walk"}
     assert {row.label_name: row.label for row in rows} == {"run": 0, "walk": 1}
@@ -162,6 +222,14 @@ def test_the_manifest_has_a_row_for_every_clip_in_order(kept: Path) -> None:
         "walk__v_walk_g01_c01",
     }
     assert all(row.status == "ok" for row in rows)
-    for row in rows:
-        left, right = row.x == 0, (row.x or 0) + (row.w or 0) == row.width
-        assert left if row.label_name == "walk" else right
+
+
+@pytest.mark.parametrize("method", [DEFAULT, "mocrop-v1"])
+def test_every_crop_stands_on_the_side_where_the_square_moves(workdir: Path, method: str) -> None:
+    ok("crop", workdir, "--method", method, "--name", "again")
+    for row in read_crops(workdir / "crops/again.csv"):
+        assert None not in (row.x, row.w, row.width)
+        left, right = row.x or 0, (row.width or 0) - (row.x or 0) - (row.w or 0)
+        near, far = (left, right) if row.label_name == "walk" else (right, left)
+        assert near < far
+        assert near == 0 or method != "mocrop-v1"

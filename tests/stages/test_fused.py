@@ -5,10 +5,12 @@ from __future__ import annotations
 import shutil
 from pathlib import Path
 
+import numpy as np
 import pytest
 
-from tests.commands import Outcome, outputs, prep, tree
+from tests.commands import DEFAULT, Outcome, outputs, prep, tree
 from tests.conftest import HOLDOUT
+from tests.films import WEB, XVID, Picture, encode, moving_square
 
 FORMS = [
     ("--format", "webdataset", "--sample", "clip", "--frames", "8"),
@@ -27,12 +29,10 @@ def done(*arguments: object) -> Outcome:
     return outcome
 
 
-def staged(source: Path, workdir: Path, method: str, form: tuple[str, ...], *how: str) -> Path:
+def staged(source: Path, workdir: Path, *how: str) -> None:
     done("transcode", source, workdir, *HOLDOUT, *how)
-    done("extract", workdir, *how)
-    done("crop", workdir, "--method", method, *how)
-    done("shard", workdir, *form, *how)
-    return workdir
+    for stage in ("extract", "crop", "shard"):
+        done(stage, workdir, *how)
 
 
 @pytest.fixture(scope="module")
@@ -45,7 +45,7 @@ def halfway(source: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.mark.parametrize("form", FORMS, ids=" ".join)
-@pytest.mark.parametrize("method", ["mocrop-v1", "mocrop-v2"])
+@pytest.mark.parametrize("method", [DEFAULT, "mocrop-v1", "mocrop-v2"])
 def test_run_writes_what_the_stages_write(
     source: Path, halfway: Path, tmp_path: Path, method: str, form: tuple[str, ...]
 ) -> None:
@@ -71,17 +71,62 @@ def test_controls_come_out_the_same_fused_and_staged(
     assert outputs(tmp_path / "fused") == outputs(stages)
 
 
-def test_keep_keeps_what_the_stages_leave(kept: Path, halfway: Path) -> None:
+@pytest.mark.parametrize("frames", ["8", "uniform:5"])
+@pytest.mark.parametrize("method", [DEFAULT, "mocrop-v1"])
+def test_keep_keeps_what_the_stages_leave(
+    source: Path, halfway: Path, tmp_path: Path, method: str, frames: str
+) -> None:
+    """Frames between the key frames are decoded with another filter, which must not show in the vectors."""
+    stages, fused = Path(shutil.copytree(halfway, tmp_path / "stages")), tmp_path / "fused"
+    done("crop", stages, "--method", method, *ONE)
+    done("shard", stages, "--frames", frames, *ONE)
+    done("run", source, fused, *HOLDOUT, "--keep", "--method", method, "--frames", frames, *ONE)
+    assert outputs(fused) == outputs(stages)
     for folder in ("transcoded", "motion"):
-        assert tree(kept / folder) == tree(halfway / folder)
-        assert len(tree(kept / folder)) == 6
+        assert tree(fused / folder) == tree(halfway / folder)
+        assert len(tree(fused / folder)) == 6
 
 
-def test_the_stages_go_on_from_what_keep_kept(source: Path, kept: Path, workdir: Path) -> None:
+def half_plain(seed: int) -> list[Picture]:
+    """Frame a square that moves in front of texture, one that moves in front of none, in a black border."""
+    films = []
+    for picture, other in zip(moving_square(seed=seed), moving_square(seed=seed, flip=True), strict=True):
+        plain = np.full_like(other, 128)
+        plain[:, 40:] = other[:, 40:] // 16 + 120
+        films.append(np.pad(np.hstack([picture, plain]), ((24, 24), (16, 16), (0, 0))))
+    return films
+
+
+@pytest.mark.parametrize("keep", [(), ("--keep",)], ids=["lean", "keep"])
+@pytest.mark.parametrize("options", [(), ("--area", "0.3"), ("--shape", "3:4-4:3")], ids=" ".join)
+def test_what_the_pictures_say_of_a_crop_is_the_same_fused_and_staged(
+    tmp_path: Path, options: tuple[str, ...], keep: tuple[str, ...]
+) -> None:
+    source, stages, fused = (tmp_path / name for name in ("clips", "stages", "fused"))
+    encode(source / "walk/v_walk_g01_c01.avi", half_plain(1), XVID)
+    encode(source / "run/v_run_g02_c01.mp4", half_plain(2), WEB)
+    done("transcode", source, stages, *HOLDOUT, *ONE)
+    done("extract", stages, *ONE)
+    done("crop", stages, *options, *ONE)
+    done("shard", stages, "--size", 32, *ONE)
+    done("run", source, fused, *HOLDOUT, *keep, *options, "--size", 32, *ONE)
+    assert outputs(fused) == outputs(stages)
+    if keep:
+        assert tree(fused / "motion") == tree(stages / "motion")
+
+
+@pytest.mark.parametrize("method", [DEFAULT, "mocrop-v1"])
+def test_the_stages_go_on_from_what_keep_kept(
+    source: Path, kept: Path, workdir: Path, tmp_path: Path, method: str
+) -> None:
     before = tree(workdir / "transcoded") | tree(workdir / "motion")
     stamps = {path: path.stat().st_mtime_ns for path in workdir.glob("*/*.[mp][pa]*")}
-    staged(source, workdir, "mocrop-v1", (), *ONE)
-    assert outputs(workdir) == outputs(kept)
+    done("transcode", source, workdir, *HOLDOUT, *ONE)
+    done("extract", workdir, *ONE)
+    done("crop", workdir, "--method", method, *ONE)
+    done("shard", workdir, "--crops", method, *ONE)
+    done("run", source, tmp_path / "fresh", *HOLDOUT, "--method", method, *ONE)
+    assert outputs(workdir) == outputs(kept) | outputs(tmp_path / "fresh")
     assert tree(workdir / "transcoded") | tree(workdir / "motion") == before
     assert {path: path.stat().st_mtime_ns for path in stamps} == stamps
 
@@ -110,7 +155,7 @@ def test_neither_jobs_nor_backend_change_a_byte(
 ) -> None:
     done("run", source, tmp_path / "run", *HOLDOUT, *how)
     assert outputs(tmp_path / "run") == outputs(kept)
-    staged(source, tmp_path / "stages", "mocrop-v1", (), *how)
+    staged(source, tmp_path / "stages", *how)
     assert outputs(tmp_path / "stages") == outputs(kept)
     for folder in ("transcoded", "motion"):
         assert tree(tmp_path / "stages" / folder) == tree(kept / folder)
@@ -124,7 +169,7 @@ def test_where_source_and_workdir_lie_changes_no_byte(source: Path, kept: Path, 
 
 def test_a_clip_comes_out_the_same_with_others_and_alone(source: Path, kept: Path, tmp_path: Path) -> None:
     done("run", source, tmp_path / "few", *HOLDOUT, "--limit", 2, *ONE)
-    rows = (tmp_path / "few/crops/mocrop-v1.csv").read_text().splitlines()
-    everything = (kept / "crops/mocrop-v1.csv").read_text().splitlines()
+    rows = (tmp_path / f"few/crops/{DEFAULT}.csv").read_text().splitlines()
+    everything = (kept / f"crops/{DEFAULT}.csv").read_text().splitlines()
     assert len(rows) == 3
     assert set(rows) <= set(everything)

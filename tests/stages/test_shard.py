@@ -19,7 +19,7 @@ from mocrop_manifests import read_crops, read_dataset
 from numpy.typing import NDArray
 from PIL import Image
 
-from tests.commands import ok, prep
+from tests.commands import DEFAULT, ok, prep
 from tests.films import packets
 
 Bgr = NDArray[np.uint8]
@@ -89,9 +89,9 @@ def test_stored_frames_are_those_of_a_full_decode_cut_by_the_manifest(
     workdir: Path, frames: str, aspect: str
 ) -> None:
     options = ("--frames", frames, "--aspect", aspect, "--size", 64)
-    ok("shard", workdir, "--crops", "mocrop-v1", "--name", "set", *options)
+    ok("shard", workdir, "--crops", DEFAULT, "--name", "set", *options)
     samples = set_of(workdir / "shards/set")
-    rows = read_crops(workdir / "crops/mocrop-v1.csv")
+    rows = read_crops(workdir / f"crops/{DEFAULT}.csv")
     assert sorted(samples) == [row.clip_id for row in rows]
     for row in rows:
         sample = samples[row.clip_id]
@@ -117,8 +117,8 @@ def test_stored_frames_are_those_of_a_full_decode_cut_by_the_manifest(
 
 
 def test_a_sample_says_whose_it_is(kept: Path) -> None:
-    for row in read_crops(kept / "crops/mocrop-v1.csv"):
-        samples = samples_of(kept / f"shards/mocrop-v1/{row.split}-000000.tar")
+    for row in read_crops(kept / f"crops/{DEFAULT}.csv"):
+        samples = samples_of(kept / f"shards/{DEFAULT}/{row.split}-000000.tar")
         sample = samples[row.clip_id]
         note = json.loads(sample["json"])
         assert int(sample["cls"]) == row.label == note["label"]
@@ -195,7 +195,7 @@ def test_row_groups_hold_a_hundred_rows_or_fewer(workdir: Path) -> None:
 
 
 def test_tar_members_carry_neither_time_nor_owner(kept: Path) -> None:
-    with tarfile.open(kept / "shards/mocrop-v1/train-000000.tar") as archive:
+    with tarfile.open(kept / f"shards/{DEFAULT}/train-000000.tar") as archive:
         for member in archive:
             assert (member.mtime, member.uid, member.gid, member.uname, member.gname) == (0, 0, 0, "", "")
             assert member.isreg()
@@ -215,7 +215,7 @@ def test_training_clips_are_shuffled_by_the_seed_and_the_rest_sorted(workdir: Pa
 
 
 def test_a_manifest_that_was_cut_for_another_video_is_not_used(workdir: Path) -> None:
-    manifest = workdir / "crops/mocrop-v1.csv"
+    manifest = workdir / f"crops/{DEFAULT}.csv"
     manifest.write_text(manifest.read_text().replace(",128,96,", ",130,96,", 1))
     outcome = prep("shard", workdir, "--name", "set", "--jobs", 1)
     assert outcome.status == 1
@@ -223,7 +223,7 @@ def test_a_manifest_that_was_cut_for_another_video_is_not_used(workdir: Path) ->
 
 
 def test_a_manifest_written_by_hand_is_followed(workdir: Path) -> None:
-    rows = (workdir / "crops/mocrop-v1.csv").read_text().splitlines()
+    rows = (workdir / f"crops/{DEFAULT}.csv").read_text().splitlines()
     names = rows[0].split(",")
     by_hand = [rows[0]]
     for line in rows[1:]:

@@ -25,6 +25,7 @@ from mocrop_prep.config import (
     flag,
     parse_frames,
     parse_grid,
+    parse_shape,
     parse_shard_size,
     read_toml,
 )
@@ -64,8 +65,12 @@ def toml(folder: Path, text: str) -> Path:
         (TranscodeSettings, "transcode", ("auto", "always", "never"), ("Auto", "", "sometimes")),
         (TranscodeSettings, "preset", ("ultrafast", "medium", "veryslow"), ("placebo", "fast ")),
         (TranscodeSettings, "on_corrupt", ("fail", "keep"), ("drop",)),
-        (CropSettings, "method", ("mocrop-v1", "mocrop-v2", "random", "full"), ("mocrop", "v1", "")),
-        (CropSettings, "area", (1e-6, 1.0), (0.0, -0.1, 1.0001)),
+        (CropSettings, "method", ("foreground", "mocrop-v1", "random", "full"), ("mocrop", "v1", "")),
+        (CropSettings, "area", (1e-6, 1.0, None), (0.0, -0.1, 1.0001)),
+        (CropSettings, "share", (1e-6, 1.0), (0.0, -0.1, 1.0001)),
+        (CropSettings, "least_side", (1e-6, CropSettings().most_side), (0.0, -0.1, 1.0001)),
+        (CropSettings, "most_side", (CropSettings().least_side, 1.0), (0.0, -0.1, 1.0001)),
+        (CropSettings, "shape", ("square", "frame", "4:3", "3:4-4:3"), ("", "round", "4:3-3:4")),
         (CropSettings, "grid", ("", "6x8", "1x1"), ("6", "x", "6x8x9")),
         (CropSettings, "eps", (0.0, 1000.0), (-0.001, 1000.1)),
         (CropSettings, "samples", (1, 10**9), (0, 10**9 + 1)),
@@ -112,6 +117,9 @@ def test_the_ranges_above_cover_every_setting() -> None:
         (ClipSettings, "val_fraction"),
         (TranscodeSettings, "crf"),
         (CropSettings, "area"),
+        (CropSettings, "share"),
+        (CropSettings, "least_side"),
+        (CropSettings, "most_side"),
         (CropSettings, "eps"),
     ],
 )
@@ -138,9 +146,30 @@ def test_the_papers_settings_are_sizes() -> None:
     assert ShardSettings(setting="efficiency", size=100).pixels == 100
 
 
+def test_methods_of_fixed_area_cover_three_quarters_unless_told_otherwise() -> None:
+    assert CropSettings().area is None
+    assert CropSettings().covered == CropSettings(area=0.75).covered == 0.75
+    assert CropSettings(area=0.4).covered == 0.4
+
+
+@pytest.mark.parametrize(("least", "most"), [(0.8, 0.7), (1.0, 0.999), (0.5001, 0.5)])
+def test_sides_that_leave_no_room_between_them_are_refused(least: float, most: float) -> None:
+    message = refused(lambda: CropSettings(least_side=least, most_side=most))
+    assert message == f"--least-side {least:g} is above --most-side {most:g}"
+    assert CropSettings(least_side=most, most_side=least).least_side == most
+    assert CropSettings(least_side=most, most_side=most).most_side == most
+
+
+def test_one_side_is_held_against_the_default_of_the_other() -> None:
+    below = CropSettings().least_side / 2
+    assert "is above --most-side" in refused(lambda: CropSettings(most_side=below))
+    assert CropSettings(least_side=below / 2, most_side=below).most_side == below
+
+
 class TestDigest:
     def test_equal_settings_have_equal_digests(self) -> None:
-        assert CropSettings().digest() == CropSettings(method="mocrop-v1", area=0.75).digest()
+        spelled_out = CropSettings(method="foreground", area=None, shape="square", grid="", samples=10_000)
+        assert CropSettings().digest() == spelled_out.digest()
         assert CropSettings(eps=1) == CropSettings(eps=1.0)
         assert CropSettings(eps=1).digest() == CropSettings(eps=1.0).digest()
 
@@ -155,6 +184,10 @@ class TestDigest:
             "on_corrupt": "keep",
             "method": "random",
             "area": 0.7,
+            "share": 0.7,
+            "least_side": 0.4,
+            "most_side": 0.9,
+            "shape": "frame",
             "grid": "6x8",
             "eps": 1.1,
             "samples": 9999,
@@ -202,6 +235,34 @@ class TestParsing:
     )
     def test_other_grids_are_refused(self, text: str) -> None:
         assert refused(lambda: parse_grid(text)).startswith("--grid ")
+
+    @pytest.mark.parametrize(
+        ("text", "expected"),
+        [
+            ("square", (1, 1)),
+            ("frame", (320 / 240, 320 / 240)),
+            ("4:3", (4 / 3, 4 / 3)),
+            ("9:16", (9 / 16, 9 / 16)),
+            ("3:4-4:3", (3 / 4, 4 / 3)),
+            ("1:1-1:1", (1, 1)),
+            ("1:9999-9999:1", (1 / 9999, 9999)),
+        ],
+    )
+    def test_shapes(self, text: str, expected: tuple[float, float]) -> None:
+        assert parse_shape(text, 320, 240) == expected
+
+    @pytest.mark.parametrize(
+        "text",
+        [
+            *("", "4", "4:", ":3", "4:3:2", "4/3", "4x3", "1.5:1", "0:1", "1:0", "-4:3", "04:3", "4:3\n"),
+            *("3:4-", "-4:3", "-", "3:4-4:3-2:1", "4:3-3:4", "3:4 - 4:3", "square-4:3", "frame-frame"),
+            *("Square", " square", "10000:1", "٤:3"),
+        ],
+    )
+    def test_other_shapes_are_refused(self, text: str) -> None:
+        message = refused(lambda: parse_shape(text, 320, 240))
+        assert message.startswith(f"--shape {text!r}: expected ")
+        assert refused(lambda: CropSettings(shape=text)) == message
 
     @pytest.mark.parametrize(
         ("text", "expected"),
@@ -337,6 +398,11 @@ class TestToml:
             ("[crop]\narea = nan", "--area"),
             ("[crop]\narea = inf", "--area"),
             ("[crop]\narea = 0", "--area"),
+            ("[crop]\nleast-side = 0.8\nmost-side = 0.7", "--least-side"),
+            ("[crop]\nleast-side = 'half'", "--least-side"),
+            ("[crop]\nshape = '4:3-3:4'", "--shape"),
+            ("[crop]\nshape = 1", "--shape"),
+            ("[crop]\nshare = 0", "--share"),
             ("[crop]\nmethod = 3", "--method"),
             ("[crop]\nmethod = ['full']", "--method"),
             ("[crop]\ngrid = 6", "--grid"),

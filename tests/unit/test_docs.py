@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import re
 import shlex
 from collections.abc import Iterator
@@ -9,9 +10,11 @@ from pathlib import Path
 
 import click
 import pytest
+from mocrop_prep.appearance import Appearance
 from mocrop_prep.cli import cli
 from mocrop_prep.config import METHODS, read_toml
 from mocrop_prep.errors import CODES, FALLBACKS
+from mocrop_prep.vectors import ClipInfo
 from mocrop_train.cli import compare_main, main
 
 ROOT = Path(__file__).parents[2]
@@ -84,6 +87,16 @@ def test_the_page_explains_every_code_and_no_other(heading: str, codes: dict[str
     part = PAGE[PAGE.index(heading) :]
     part = part[: part.index("\n##", 4)]
     assert re.findall(r"^\| `([a-z-]+)` \|", part, flags=re.MULTILINE) == list(codes)
+
+
+def test_the_page_names_all_that_a_vectors_file_says_of_its_clip() -> None:
+    table = PAGE[PAGE.index("| name | type |") : PAGE.index("## `shards/")]
+    cells = [line.split("|")[1] for line in table.splitlines() if line.startswith("| `")]
+    looks = [f"appearance.{field.name}" for field in dataclasses.fields(Appearance)]
+    assert re.findall(r"`([a-z_.]+)`", " ".join(cells)) == [
+        *(field.name for field in dataclasses.fields(ClipInfo)),
+        *looks,
+    ]
 
 
 @pytest.mark.parametrize("name", sorted(cli.commands))

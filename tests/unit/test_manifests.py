@@ -173,15 +173,18 @@ class TestRoundTrip:
         assert table == [list(columns(Clip)), [str(value) for value in dataclasses.astuple(clip)]]
 
     def test_a_table_is_plain_text_with_line_feeds_in_the_documented_order(self) -> None:
-        other = dataclasses.replace(ROW, clip_id="run__b", fps=29.97003, score=None, motion_inside=None)
+        other = dataclasses.replace(
+            ROW, clip_id="run__b", fps=29.97003, score=None, motion_inside=None, confidence=0.4375
+        )
         text = write_crops([ROW, other])
         assert text.split("\n") == [
             "clip_id,path,label,label_name,split,group,status,reason,width,height,fps,frames,key_frames,"
-            "x,y,w,h,area,method,grid,vectors,kept,sampled,motion_inside,score,seed,config",
+            "x,y,w,h,area,method,grid,vectors,kept,sampled,motion_inside,score,seed,config,"
+            "confidence",
             "run__b,walk/a.avi,0,walk,train,g01,ok,,320,240,29.970030,60,5,40,0,240,240,0.750000,mocrop-v1,"
-            "6x8,1000,900,800,,,9223372036854775807,abc",
+            "6x8,1000,900,800,,,9223372036854775807,abc,0.437500",
             "walk__a,walk/a.avi,0,walk,train,g01,ok,,320,240,25.000000,60,5,40,0,240,240,0.750000,mocrop-v1,"
-            "6x8,1000,900,800,0.900000,720.000000,9223372036854775807,abc",
+            "6x8,1000,900,800,0.900000,720.000000,9223372036854775807,abc,",
             "",
         ]
         assert "\r" not in text
