@@ -4,13 +4,13 @@ DEMO ?= demo
 JOBS ?= 0
 BIN := .venv/bin
 
-.PHONY: help demo test test-slow lint bench clean
+.PHONY: help demo test test-slow lint bench bench-crops ablate clean
 .DEFAULT_GOAL := help
 
 help:  ## show this help
 	@echo "MoCrop: labelled videos in, motion-cropped frame shards and a trained model out"
 	@echo
-	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | awk -F'\t' '{printf "  make %-10s %s\n", $$1, $$2}'
+	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | awk -F'\t' '{printf "  make %-11s %s\n", $$1, $$2}'
 
 .venv/.python:
 	@$(PYTHON) -c 'import sys; v = sys.version_info; sys.exit(0 if v >= (3, 11) else "Python 3.11 or newer is needed, this is %d.%d; try make PYTHON=python3.12" % v[:2])'
@@ -41,6 +41,14 @@ lint: .venv/.dev  ## check style and types
 
 bench: .venv/.dev  ## measure speed against bare codec loops; writes demo/bench.json
 	$(BIN)/python tests/benchmarks/bench.py --out $(DEMO)/bench.json
+
+bench-crops: .venv/.dev  ## measure what crops keep and what they are worth; writes demo/bench-crops.json
+	$(BIN)/python -m tests.benchmarks.bench_crops --demo $(DEMO) --work $(DEMO)/bench-crops --jobs $(JOBS) \
+		--json $(DEMO)/bench-crops.json
+
+ablate: .venv/.dev  ## measure what each part of the methods is worth and costs; writes demo/ablate.json
+	$(BIN)/python -m tests.benchmarks.ablate --demo $(DEMO) --work $(DEMO)/bench-crops --jobs $(JOBS) \
+		--json $(DEMO)/ablate.json
 
 clean:  ## remove the environment, caches and the demo
 	rm -rf .venv $(DEMO) .pytest_cache .mypy_cache .ruff_cache .hypothesis

@@ -15,17 +15,19 @@ import statistics
 import tempfile
 import time
 from collections.abc import Callable, Sequence
+from functools import partial
 from pathlib import Path
 
 import av
 from mocrop_manifests import Clip
 from mocrop_prep import workflow
+from mocrop_prep.appearance import AppearanceGauge
 from mocrop_prep.clips import find_clips, source_path, spread
 from mocrop_prep.config import CropSettings, RunSettings, ShardSettings, TranscodeSettings
 from mocrop_prep.demo import make_demo
 from mocrop_prep.stages.crop import crop_clip
+from mocrop_prep.stages.extract import extract_clip
 from mocrop_prep.stages.transcode import transcode_clip
-from mocrop_prep.vectors import VectorWriter
 from mocrop_prep.video import decode_clip, encode_clip, index_stream, inspect_source
 from mocrop_prep.workdir import make_workdir
 
@@ -45,18 +47,18 @@ def bare_decode(paths: Sequence[Path]) -> int:
 
 
 def decode_with_vectors(paths: Sequence[Path]) -> None:
-    """Decode every clip as the fused run does: all vectors, and every key frame kept as planes."""
+    """Decode every clip as the fused run does: all vectors, a look at some key frames, all kept as planes."""
     for path in paths:
         info = index_stream(path).info
-        decode_clip(path, frames=info.frames, sink=lambda _: None, keep=set(info.key_frames))
+        gauge = AppearanceGauge(info.width, info.height, info.key_frames)
+        keep = set(info.key_frames)
+        decode_clip(path, frames=info.frames, sink=lambda _: None, keep=keep, gauge=gauge)
 
 
 def write_vectors(paths: Sequence[Path], folder: Path) -> None:
     """Run the extract stage's work on every clip."""
     for path in paths:
-        info = index_stream(path).info
-        with VectorWriter(folder / f"{path.stem}.parquet", info) as writer:
-            decode_clip(path, frames=info.frames, sink=writer.add)
+        extract_clip(path, folder / f"{path.stem}.parquet")
 
 
 class Bench:
@@ -86,18 +88,23 @@ class Bench:
             "extract to Parquet / bare decode": (
                 "ours", lambda: write_vectors(self.videos, motion), "bare", lambda: bare_decode(self.videos)
             ),
-            "crop (mocrop-v1) / extract": (
-                "crop", lambda: self.crop(motion), "extract", lambda: write_vectors(self.videos, motion)
-            ),
+            **{
+                f"crop ({method}) / extract": (
+                    "crop", partial(self.crop, motion, method),
+                    "extract", lambda: write_vectors(self.videos, motion),
+                )
+                for method in ("foreground", "mocrop-v1")
+            },
             "fused run / unavoidable codec work": ("run", self.fused, "codecs", self.codecs),
             "staged / fused run": ("staged", self.staged, "fused", self.fused),
             "fused run, 1 job / 2 jobs": ("1 job", self.fused, "2 jobs", lambda: self.fused(jobs=2)),
         }  # fmt: skip
 
-    def crop(self, motion: Path) -> None:
+    def crop(self, motion: Path, method: str) -> None:
         """Choose the crop of every clip from its vectors file."""
+        settings = CropSettings(method=method)
         for clip, video in zip(self.clips, self.videos, strict=True):
-            crop_clip(motion / f"{video.stem}.parquet", clip, CropSettings())
+            crop_clip(motion / f"{video.stem}.parquet", clip, settings)
 
     def codecs(self) -> None:
         """Do what no pipeline can avoid: decode the source, encode it, decode that."""
