@@ -6,9 +6,10 @@ import base64
 import csv
 import dataclasses
 import hashlib
+import json
 import re
 import shutil
-from collections.abc import Iterator
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from fractions import Fraction
 from html.parser import HTMLParser
@@ -23,41 +24,51 @@ from mocrop_prep.clips import find_clips
 from mocrop_prep.config import CropSettings, RunSettings, ShardSettings, TranscodeSettings
 from mocrop_prep.errors import UsageError
 from mocrop_prep.preview import PreviewReport, write_preview
+from mocrop_prep.preview.arrows import MOST_ARROWS, Flow, thinned
+from mocrop_prep.preview.draw import density_png
+from mocrop_prep.preview.evidence import frames_to_show
 from mocrop_prep.preview.select import Wanted, choose_clips, gain
-from mocrop_prep.preview.stored import stored_samples
+from mocrop_prep.preview.stored import find_stored, read_part
 from mocrop_prep.shards import FORMS
+from mocrop_prep.vectors import ClipInfo
 from mocrop_prep.video.write import write_video
-from mocrop_prep.workdir import Workdir, make_workdir
+from mocrop_prep.workdir import Workdir, make_workdir, open_workdir
+
+from tests.commands import ok
 
 HOSTILE = "<script>alert(1)</script>\" onload='x'"
 WIDTH, HEIGHT, FRAMES = 160, 120, 30
 RUN = RunSettings(jobs=1, backend="sequential")
+V1 = CropSettings(method="mocrop-v1")
 
 
-def moving_square(path: Path, start: tuple[int, int], step: tuple[int, int]) -> None:
-    """Write a clip of a textured square that moves over a still, textured ground."""
+def moving_square(start: tuple[int, int], step: tuple[int, int]) -> list[np.ndarray]:
+    """Draw a textured square that moves over a still, textured ground."""
     rng = np.random.default_rng(7)
     ground = cv2.resize(rng.integers(0, 255, (15, 20, 3), np.uint8), (WIDTH, HEIGHT))
     square = cv2.resize(rng.integers(0, 255, (6, 6, 3), np.uint8), (32, 32), interpolation=cv2.INTER_NEAREST)
+    pictures = []
+    for number in range(FRAMES):
+        picture = ground.copy()
+        x = (start[0] + step[0] * number) % (WIDTH - 32)
+        y = (start[1] + step[1] * number) % (HEIGHT - 32)
+        picture[y : y + 32, x : x + 32] = square
+        pictures.append(picture)
+    return pictures
 
-    def frames() -> Iterator[np.ndarray]:
-        for number in range(FRAMES):
-            picture = ground.copy()
-            x = (start[0] + step[0] * number) % (WIDTH - 32)
-            y = (start[1] + step[1] * number) % (HEIGHT - 32)
-            picture[y : y + 32, x : x + 32] = square
-            yield picture
 
-    write_video(path, frames(), fps=Fraction(25), codec="libx264", options={"crf": "18"}, b_frames=0)
+def write_clip(path: Path, pictures: Sequence[np.ndarray]) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    write_video(path, pictures, fps=Fraction(25), codec="libx264", options={"crf": "18"}, b_frames=0)
 
 
 @pytest.fixture(scope="module")
 def source(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A CSV of three clips that move, one that does not, one that is broken, in three classes."""
     root = tmp_path_factory.mktemp("source")
-    moving_square(root / "right.mp4", (0, 10), (3, 0))
-    moving_square(root / "down.mp4", (120, 0), (0, 2))
-    moving_square(root / "corner.mp4", (100, 60), (1, 1))
+    write_clip(root / "right.mp4", moving_square((0, 10), (3, 0)))
+    write_clip(root / "down.mp4", moving_square((120, 0), (0, 2)))
+    write_clip(root / "corner.mp4", moving_square((100, 60), (1, 1)))
     still = np.full((HEIGHT, WIDTH, 3), 90, np.uint8)
     write_video(
         root / "still.mp4", [still] * FRAMES, fps=Fraction(25), codec="libx264", options={}, b_frames=0
@@ -83,7 +94,7 @@ def staged(source: Path, tmp_path_factory: pytest.TempPathFactory) -> Workdir:
     session = new_session(source, tmp_path_factory.mktemp("staged") / "work")
     workflow.transcode(session, TranscodeSettings())
     workflow.extract(session)
-    workflow.crop(session, CropSettings(), "v1")
+    workflow.crop(session, V1, "v1")
     workflow.crop(session, CropSettings(method="center"), "middle")
     workflow.shard(session, ShardSettings(shard_size="1"), crops="v1", name="v1")
     return session.workdir
@@ -94,7 +105,7 @@ def fused(source: Path, tmp_path_factory: pytest.TempPathFactory) -> Workdir:
     """A WORKDIR of a fused run, without intermediates."""
     session = new_session(source, tmp_path_factory.mktemp("fused") / "work")
     shard = ShardSettings(shard_size="1")
-    workflow.run(session, TranscodeSettings(), CropSettings(), shard, name="v1", keep=False)
+    workflow.run(session, TranscodeSettings(), V1, shard, name="v1", keep=False)
     return session.workdir
 
 
@@ -120,6 +131,7 @@ class Card:
     images: list[tuple[str, bytes]] = field(default_factory=list)
     status: str = ""
     rectangles: list[dict[str, str]] = field(default_factory=list)
+    arrows: str = ""
 
     def pictures(self, alt: str) -> list[bytes]:
         return [content for text, content in self.images if text.startswith(alt)]
@@ -142,18 +154,23 @@ class Page(HTMLParser):
     def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
         values = {name: value or "" for name, value in attrs}
         self.tags.append((tag, values))
-        if tag not in ("meta", "img", "input"):
+        if tag not in ("meta", "img", "input", "wbr"):
             self._open.append(tag)
         if tag == "article":
-            self._card = Card(status=values["data-status"])
+            crops = json.loads(values["data-crops"]).values()
+            self._card = self.cards[values["data-id"]] = Card(
+                status=" ".join(crop["status"] for crop in crops)
+            )
         elif tag == "script":
             self.scripts.append("")
         elif self._card and tag == "img":
             prefix, _, content = values["src"].partition(",")
-            assert prefix == "data:image/jpeg;base64"
+            assert prefix in ("data:image/webp;base64", "data:image/png;base64")
             self._card.images.append((values["alt"], base64.b64decode(content, validate=True)))
         elif self._card and tag == "rect":
             self._card.rectangles.append(values)
+        elif self._card and tag == "path" and values.get("id", "").startswith("arrows-"):
+            self._card.arrows = values["d"]
 
     def handle_endtag(self, tag: str) -> None:
         assert self._open.pop() == tag, "the page's elements must be nested"
@@ -166,8 +183,6 @@ class Page(HTMLParser):
             self.scripts[-1] += data
             return
         if self._card is not None:
-            if inside == "h3":
-                self.cards[data] = self._card
             self._card.text += f" {data}"
         if inside not in ("style", "title"):
             self.text += f" {data}"
@@ -181,19 +196,12 @@ def preview(
     clips: tuple[str, ...] = (),
     boxes: Path | None = None,
     seed: int = 0,
+    everything: bool = False,
+    run: RunSettings = RUN,
 ) -> tuple[Page, PreviewReport]:
     target = workdir.reports / "preview.html"
-    report = write_preview(
-        workdir,
-        names=names,
-        worst=worst,
-        random=random,
-        clip_ids=clips,
-        seed=seed,
-        target=target,
-        boxes=boxes,
-        quiet=True,
-    )
+    wanted = Wanted(worst, random, clips, seed, everything)
+    report = write_preview(workdir, wanted, names=names, target=target, boxes=boxes, run=run, quiet=True)
     return Page(target), report
 
 
@@ -231,12 +239,11 @@ def test_a_card_shows_the_numbers_of_its_row(staged: Workdir) -> None:
 def test_the_pictures_are_frames_densities_and_stored_crops_of_modest_size(staged: Workdir) -> None:
     page, _ = preview(staged, "v1", clips=("right",))
     card = page.cards["right"]
-    frame, density = card.pictures("frame")[0], card.pictures("density")[0]
-    stored = card.pictures("stored frame")
-    sizes = [decoded(picture).shape[:2] for picture in (frame, density, *stored)]
-    assert sizes == [(HEIGHT, WIDTH), (360, 480), *[(112, 112)] * len(stored)]
-    assert len(stored) == rows_of(staged, "v1")["right"].key_frames
-    assert len(page.source) < 200_000
+    frames, densities, strips = (card.pictures(alt) for alt in ("frame", "density", "stored frames"))
+    stored = rows_of(staged, "v1")["right"].key_frames or 0
+    sizes = [decoded(picture).shape[:2] for picture in (*frames, *densities, *strips)]
+    assert sizes == [(HEIGHT, WIDTH), (6, 8), (96, 96 * stored)]
+    assert len(page.source) < 100_000
 
 
 def test_the_crop_is_outlined_where_the_manifest_says(staged: Workdir) -> None:
@@ -250,11 +257,74 @@ def test_the_crop_is_outlined_where_the_manifest_says(staged: Workdir) -> None:
 
 def test_the_density_is_brightest_where_the_square_moves(staged: Workdir) -> None:
     page, _ = preview(staged, "v1", clips=("down",))
-    picture = decoded(page.cards["down"].pictures("density")[0]).astype(int)
-    warm = picture[..., 2] - picture[..., 0]  # red over blue: inferno's upper end
-    columns = warm.mean(axis=0)
-    assert columns.argmax() > 480 * 0.7  # the square comes down at the right edge
-    assert columns[: 480 // 2].max() < columns.max() / 3
+    cells = decoded(page.cards["down"].pictures("density")[0])
+    assert cells.shape == (6, 8, 4)
+    opacity = cells[..., 3].astype(int)
+    assert opacity.max() == pytest.approx(0.9 * 255, abs=1)
+    assert opacity.max(axis=0).argmax() >= 6  # the square comes down at the right edge
+    assert opacity[:, :4].max() < opacity.max() / 3
+
+
+def test_a_fine_density_is_averaged_to_what_a_card_can_show() -> None:
+    cells = np.zeros((400, 10), np.int64)
+    cells[:200] = 7
+    small = decoded(base64.b64decode(density_png(cells).partition(",")[2]))[..., 3]
+    assert small.shape == (96, 10)
+    assert (small[:48] == small.max()).all()
+    assert (small[48:] == 0).all()
+
+
+def test_the_arrows_point_where_the_content_moves(staged: Workdir) -> None:
+    page, _ = preview(staged, "v1", clips=("right", "down", "still"))
+    for clip_id, axis, step in (("right", 0, 3), ("down", 1, 2)):
+        bases, shafts = arrows_of(page.cards[clip_id])
+        assert np.median(shafts[:, axis]) == 2 * step  # drawn at twice their length
+        assert np.median(np.abs(shafts[:, 1 - axis])) == 0
+        # frame 12 is shown: there the square begins at 10 + 3 * 12, or at 2 * 12
+        start = (46, 10) if clip_id == "right" else (120, 24)
+        near = np.abs(bases - start - 16).max(axis=1) < 16 + 12
+        assert near.mean() > 0.8
+    assert page.cards["still"].arrows == ""
+    assert "frame 12; arrows: the motion to frame 13, 2× its length" in page.cards["right"].text
+    assert re.search(
+        r"\d+ of \d+ blocks move by a pixel or more, all of them drawn", page.cards["right"].text
+    )
+
+
+def test_too_many_arrows_are_thinned_to_real_ones_all_over_the_picture() -> None:
+    rng = np.random.default_rng(3)
+    points = np.stack(np.meshgrid(np.arange(8, 1920, 16), np.arange(8, 1080, 16)), axis=-1).reshape(-1, 2)
+    moves = rng.normal((6, 0), 1.5, points.shape)
+    moves[rng.random(len(points)) < 0.05] *= -20  # outliers
+    flow = Flow(points.astype(np.float64), moves)
+    few = thinned(flow, 1920, 1080)
+    assert 300 < len(few.points) <= MOST_ARROWS
+    known = {tuple(point): tuple(move) for point, move in zip(flow.points, flow.moves, strict=True)}
+    assert all(known[tuple(p)] == tuple(m) for p, m in zip(few.points, few.moves, strict=True))
+    assert np.abs(few.moves - (6, 0)).max() < 6
+    for side, size in enumerate((1920, 1080)):
+        assert np.histogram(few.points[:, side], bins=4, range=(0, size))[0].min() > 60
+
+
+def test_the_frame_shown_is_near_the_middle_and_a_p_frame_follows() -> None:
+    info = ClipInfo(160, 120, 25.0, 13, (0, 12))
+    assert frames_to_show(info) == [0]  # nothing comes after frame 12
+    assert frames_to_show(dataclasses.replace(info, frames=30, key_frames=(0, 12, 24))) == [12, 0, 24]
+    assert frames_to_show(dataclasses.replace(info, frames=3, key_frames=(0, 1, 2))) == [1, 0, 2]
+    long = dataclasses.replace(info, frames=1200, key_frames=tuple(range(0, 1200, 12)))
+    assert frames_to_show(long) == [600, 588, 612, 576, 624]
+
+
+def test_a_frame_before_its_own_copy_is_passed_over(tmp_path: Path) -> None:
+    frames = moving_square((10, 10), (3, 0))
+    frames[13] = frames[12]  # the middle key frame is repeated, as films of another rate do
+    write_clip(tmp_path / "clips" / "walk" / "copy.mp4", frames)
+    ok("run", tmp_path / "clips", tmp_path / "work", "--keep")
+    home = open_workdir(tmp_path / "work")
+    for _ in range(2):
+        page, _ = preview(home)
+        assert "frame 0; arrows: the motion to frame 1" in page.cards["walk__copy"].text
+        home.motion("walk__copy").unlink(missing_ok=True)
 
 
 def test_a_hostile_label_is_text_and_nothing_else(staged: Workdir) -> None:
@@ -272,7 +342,7 @@ def test_the_page_needs_and_allows_nothing_from_outside(staged: Workdir) -> None
     assert not re.search(r"https?:", page.source)
     addresses = [values[name] for _, values in page.tags for name in ("src", "href") if name in values]
     assert addresses
-    assert all(address.startswith("data:image/") for address in addresses)
+    assert all(address.startswith(("data:image/", "#")) for address in addresses)
     policy = next(v["content"] for _, v in page.tags if v.get("http-equiv") == "Content-Security-Policy")
     digest = base64.b64encode(hashlib.sha256(page.scripts[0].encode()).digest()).decode()
     assert "default-src 'none'" in policy
@@ -306,8 +376,24 @@ def test_without_intermediates_the_cards_are_the_same(staged: Workdir, fused: Wo
     kept, _ = preview(staged, "v1", worst=10)
     remade, report = preview(fused, "v1", worst=10)
     assert remade.cards == kept.cards
+    assert kept.cards["right"].arrows
     assert report.notes == ()
     assert not fused.transcoded("right").exists()
+
+
+def test_a_method_that_looks_at_pictures_too_is_shown_without_its_vectors_as_with_them(
+    copy: Workdir, source: Path
+) -> None:
+    session = workflow.Session(copy, find_clips(source / "clips.csv").clips, RUN, quiet=True)
+    workflow.crop(session, CropSettings(method="foreground"), "own")
+    kept, _ = preview(copy, "own", clips=("right", "down"))
+    shutil.rmtree(copy.root / "motion")
+    remade, _ = preview(copy, "own", clips=("right", "down"))
+    assert remade.cards == kept.cards
+    rows = rows_of(copy, "own")
+    for clip_id, card in kept.cards.items():
+        assert len(card.pictures("density")) == 1
+        assert f"conf {rows[clip_id].confidence:.2f}" in card.text
 
 
 def test_with_the_source_gone_too_the_stored_crops_are_shown_and_the_rest_explained(
@@ -316,7 +402,7 @@ def test_with_the_source_gone_too_the_stored_crops_are_shown_and_the_rest_explai
     orphan = dataclasses.replace(fused, source=tmp_path / "gone")
     page, report = preview(orphan, "v1", clips=("right",))
     card = page.cards["right"]
-    assert len(card.pictures("stored frame")) == len(card.images) > 0
+    assert len(card.pictures("stored frames")) == len(card.images) == 1
     assert "source is gone" in card.text
     assert report.notes == ("1 of 1 clips have no frame, such as right: the page says why",)
 
@@ -327,6 +413,7 @@ def test_with_vectors_alone_the_density_is_still_shown(copy: Workdir, tmp_path: 
     card = page.cards["right"]
     assert not card.pictures("frame")
     assert len(card.pictures("density")) == 1
+    assert card.arrows
 
 
 def test_a_damaged_vectors_file_is_replaced_by_a_decode(staged: Workdir, copy: Workdir) -> None:
@@ -387,8 +474,32 @@ def test_the_worst_are_fallbacks_and_then_the_least_motion_for_the_area(staged: 
     gains = [gain(rows[clip_id]) or 0.0 for clip_id in order]
     assert rows[order[0]].status == "fallback"
     assert gains == sorted(gains)
+    assert "Shown: the 4 worst, fallbacks first, then the least motion inside for the area." in page.text
     fewer, _ = preview(staged, "v1", worst=2)
     assert list(fewer.cards) == order[:2]
+
+
+def test_where_a_method_says_how_sure_it_is_the_worst_are_the_least_sure() -> None:
+    sure = {"a": 0.9, "b": 0.1, "c": 0.5, "d": 0.95, "e": None}
+    rows = {
+        name: dataclasses.replace(row(name, 0, inside=0.9 - place / 10), confidence=sure[name])
+        for place, name in enumerate("abcde")
+    }
+    rows["d"] = dataclasses.replace(rows["d"], status="fallback", reason="no-motion")
+    # the control says nothing of its confidence: it does not weigh in, however little it holds
+    control = {name: row(name, 0, inside=0.01 if name == "a" else 0.99) for name in "abcd"}
+    picks = choose_clips({"sure": rows, "control": control}, Wanted(worst=5))
+    assert [pick.clip_id for pick in picks] == ["d", "b", "c", "a", "e"]
+
+
+def test_all_clips_are_shown_from_the_worst_on(staged: Workdir) -> None:
+    page, report = preview(staged, "v1", everything=True)
+    worst, _ = preview(staged, "v1", worst=4)
+    assert list(page.cards) == list(worst.cards)
+    assert report.clips == 4
+    assert "Shown: all 4 with a crop, fallbacks first" in page.text
+    with pytest.raises(UsageError, match="--all shows every clip: leave out --worst and --random"):
+        preview(staged, "v1", everything=True, worst=1)
 
 
 def test_random_clips_are_drawn_evenly_over_classes_and_by_seed() -> None:
@@ -419,8 +530,11 @@ def test_an_unknown_clip_is_refused_with_ids_like_it(staged: Workdir) -> None:
 
 
 def test_too_many_clips_are_refused(staged: Workdir) -> None:
-    with pytest.raises(UsageError, match="301 clips asked for: a page shows at most 300"):
-        preview(staged, worst=151, random=150)
+    with pytest.raises(UsageError, match="1001 clips asked for: a page shows at most 1000; make several"):
+        preview(staged, worst=501, random=500)
+    manifest = {"v1": {f"c{n:04}": row(f"c{n:04}", 0) for n in range(1001)}}
+    with pytest.raises(UsageError, match=r"1001 clips .* as with --worst 500 --random 500"):
+        choose_clips(manifest, Wanted(everything=True))
 
 
 def test_an_unknown_manifest_is_refused_with_those_there(staged: Workdir) -> None:
@@ -438,13 +552,11 @@ def test_a_target_that_cannot_be_written_is_a_usage_error(staged: Workdir, tmp_p
     with pytest.raises(UsageError, match=r"preview\.html cannot be written: "):
         write_preview(
             staged,
+            Wanted(worst=1),
             names=("v1",),
-            worst=1,
-            random=0,
-            clip_ids=(),
-            seed=0,
             target=tmp_path / "file" / "preview.html",
             boxes=None,
+            run=RUN,
             quiet=True,
         )
 
@@ -462,6 +574,21 @@ def test_actor_boxes_of_the_nearest_frame_are_drawn_if_they_fit(staged: Workdir,
     actors = [shape for shape in page.cards["right"].rectangles if shape["class"] == "actor"]
     assert [(s["x"], s["y"], s["width"], s["height"]) for s in actors] == [("10", "20", "30", "40")]
     assert "1 actor as in frame 11" in page.cards["right"].text
+
+
+def test_the_share_of_the_actor_inside_is_the_mean_over_all_boxes(staged: Workdir, tmp_path: Path) -> None:
+    crop = rows_of(staged, "v1")["right"]
+    assert crop.x is not None
+    assert crop.y is not None
+    assert crop.w is not None
+    boxes = tmp_path / "boxes.csv"
+    boxes.write_text(
+        "clip,actor,frame,x,y,w,h\n"
+        f"right,0,2,{crop.x},{crop.y},10,10\n"  # inside
+        f"right,0,3,{crop.x + crop.w - 5},{crop.y},10,10\n"  # half of it
+    )
+    page, _ = preview(staged, "v1", clips=("right",), boxes=boxes)
+    assert "actor inside 75.0" in page.cards["right"].text
 
 
 @pytest.mark.parametrize(
@@ -505,17 +632,20 @@ def test_stored_frames_are_found_in_every_form_of_shards(
     assert set(everything) == {"right", "down", "corner", "still"}
     rows = rows_of(copy, "middle")
     for clip_id in everything:
-        stored = stored_samples(copy, "middle", rows, [clip_id])
-        assert (stored.name, stored.problem) == ("mine", "")
-        assert stored.samples == {clip_id: everything[clip_id]}
-    assert stored_samples(copy, "middle", rows, list(everything)).samples == everything
+        held = find_stored(copy, "middle", rows, [clip_id])
+        assert (held.name, held.problem) == ("mine", "")
+        assert [sample for part in held.parts for sample in read_part(part)] == [everything[clip_id]]
+    parts = find_stored(copy, "middle", rows, list(everything)).parts
+    found_all = {sample.info.clip_id: sample for part in parts for sample in read_part(part)}
+    assert found_all == everything
+    assert len({part.path for part in parts}) == len(parts)
 
 
 def test_a_damaged_shard_costs_the_stored_frames_and_no_more(copy: Workdir) -> None:
     for path in copy.shards("v1").glob("*.tar"):
         path.write_bytes(b"x" * path.stat().st_size)
     page, report = preview(copy, "v1", clips=("right",))
-    assert not page.cards["right"].pictures("stored frame")
+    assert not page.cards["right"].pictures("stored frames")
     assert page.cards["right"].pictures("frame")
     assert re.search("no stored frames: .* is damaged", report.notes[0])
 
@@ -531,7 +661,7 @@ def test_the_summary_counts_and_averages_the_whole_manifest(staged: Workdir) -> 
     page, _ = preview(staged, "v1", clips=("right",))
     inside = [row.motion_inside for row in rows_of(staged, "v1").values() if row.motion_inside is not None]
     head = " ".join(page.text[: page.text.index("right")].split())
-    assert "clips 5 ok 3 fallback 1 failed 1" in head
+    assert "5 clips 3 ok 1 fallback 1 failed" in head
     assert f"mean motion inside {np.mean(inside) * 100:.1f} %" in head
 
 
@@ -541,8 +671,30 @@ def test_the_same_workdir_gives_the_same_page(staged: Workdir) -> None:
     assert first.source == again.source
 
 
-def decoded(jpeg: bytes) -> np.ndarray:
-    picture = cv2.imdecode(np.frombuffer(jpeg, np.uint8), cv2.IMREAD_COLOR)
+def test_workers_make_the_same_page(staged: Workdir) -> None:
+    alone, _ = preview(staged, everything=True)
+    together, _ = preview(staged, everything=True, run=RunSettings(jobs=2, backend="loky"))
+    assert together.source == alone.source
+
+
+def test_a_clip_that_cannot_be_drawn_costs_its_own_pictures_only(copy: Workdir) -> None:
+    copy.transcoded("right").unlink()
+    copy.transcoded("right").mkdir()  # opening a folder is an error that no code foresees
+    page, report = preview(copy, "v1", everything=True)
+    assert report.notes == ("1 of 4 clips have no frame, such as right: the page says why",)
+    assert "no frame" in page.cards["right"].text
+    assert page.cards["down"].pictures("frame")
+
+
+def arrows_of(card: Card) -> tuple[np.ndarray, np.ndarray]:
+    """Return the arrows' points and shafts, in pixels: (n, 2) each."""
+    found = re.findall(r"M(\S+) (\S+)l(\S+) (\S+)", card.arrows)
+    numbers = np.array(found, np.float64)
+    return numbers[:, :2], numbers[:, 2:]
+
+
+def decoded(content: bytes) -> np.ndarray:
+    picture = cv2.imdecode(np.frombuffer(content, np.uint8), cv2.IMREAD_UNCHANGED)
     assert picture is not None
     return picture
 

@@ -8,10 +8,9 @@ from xml.etree.ElementTree import Element
 from mocrop_prep.preview.markup import tag
 
 
-def manifest_heading(level: str, name: str, colour: int, *chips: Element) -> Element:
-    """Return the name of a manifest as a heading, behind its colour."""
-    swatch = tag("span", class_=f"swatch c{colour}", aria_hidden="true")
-    return tag(level, swatch, name, *chips, class_="manifest")
+def swatch(colour: int) -> Element:
+    """Return a small field of a manifest's colour."""
+    return tag("span", class_=f"swatch c{colour}", aria_hidden="true")
 
 
 def number_list(numbers: Iterable[tuple[str, str]]) -> Element:

@@ -1,54 +1,16 @@
-"""Boxes of the actors, drawn by people: the ground truth beside a crop."""
+"""Which actor boxes to draw into a frame, and how much of the actors a crop holds."""
 
 from __future__ import annotations
 
-import csv
 from collections.abc import Collection
-from dataclasses import dataclass
-from pathlib import Path
 
-from mocrop_prep.errors import UsageError
+import numpy as np
 
-COLUMNS = ("clip", "actor", "frame", "x", "y", "w", "h")
+from mocrop_prep.boxes import ActorBox, read_boxes
+from mocrop_prep.evaluation.shares import share_inside
+from mocrop_prep.geometry import Box
 
-
-@dataclass(frozen=True, slots=True)
-class ActorBox:
-    """A box around one actor in one frame of the source, in pixels: left, top, width, height."""
-
-    actor: str
-    frame: int
-    x: float
-    y: float
-    w: float
-    h: float
-
-
-def read_boxes(path: Path, stems: Collection[str]) -> dict[str, list[ActorBox]]:
-    """Read the boxes of the clips named in `stems` from a CSV with COLUMNS; raises UsageError with the line.
-
-    `clip` is the name of the clip's file without folder and extension.
-    """
-    found: dict[str, list[ActorBox]] = {}
-    try:
-        with path.open(encoding="utf-8-sig", newline="") as stream:
-            reader = csv.DictReader(stream, strict=True)
-            missing = [name for name in COLUMNS if name not in (reader.fieldnames or ())]
-            if missing:
-                raise UsageError(
-                    f"--boxes {path}: missing columns {', '.join(missing)}; expected {','.join(COLUMNS)}"
-                )
-            for row in reader:
-                if row["clip"] in stems:
-                    sides = (float(row[name]) for name in ("x", "y", "w", "h"))
-                    found.setdefault(row["clip"], []).append(
-                        ActorBox(row["actor"], int(row["frame"]), *sides)
-                    )
-    except (ValueError, TypeError, csv.Error) as error:
-        raise UsageError(f"--boxes {path}:{reader.line_num}: {error}") from None
-    except OSError as error:
-        raise UsageError(f"--boxes {path}: {error.strerror}") from None
-    return found
+__all__ = ["ActorBox", "inside_share", "nearest_boxes", "read_boxes"]
 
 
 def nearest_boxes(boxes: Collection[ActorBox], frame: int, width: int, height: int) -> list[ActorBox]:
@@ -58,13 +20,21 @@ def nearest_boxes(boxes: Collection[ActorBox], frame: int, width: int, height: i
         known = nearest.get(box.actor)
         if known is None or abs(box.frame - frame) < abs(known.frame - frame):
             nearest[box.actor] = box
-    return [
-        box
-        for _, box in sorted(nearest.items())
-        if box.x >= 0
+    return [box for _, box in sorted(nearest.items()) if _fits(box, width, height)]
+
+
+def inside_share(boxes: Collection[ActorBox], crop: Box, width: int, height: int) -> float | None:
+    """Return the mean share of the boxes' areas inside a crop, over all frames; None without boxes."""
+    sides = [(box.x, box.y, box.w, box.h) for box in boxes if _fits(box, width, height)]
+    return float(share_inside(np.array(sides, np.float64), crop).mean()) if sides else None
+
+
+def _fits(box: ActorBox, width: int, height: int) -> bool:
+    return (
+        box.x >= 0
         and box.y >= 0
         and box.w > 0
         and box.h > 0
         and box.x + box.w <= width
         and box.y + box.h <= height
-    ]
+    )

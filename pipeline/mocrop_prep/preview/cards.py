@@ -1,127 +1,168 @@
-"""One card per clip: its frame, the density behind each crop, the stored frames and the numbers."""
+"""One card per clip: its frame with everything on it, and each crop with its density map and numbers."""
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from itertools import combinations
 from xml.etree.ElementTree import Element
 
 from mocrop_manifests import CropRow
 
-from mocrop_prep.preview.blocks import manifest_heading, note, number_list
-from mocrop_prep.preview.boxes import ActorBox, nearest_boxes
-from mocrop_prep.preview.evidence import Evidence
-from mocrop_prep.preview.figures import density_figure, frame_figure, thumbnails
+from mocrop_prep.geometry import Box
+from mocrop_prep.preview.blocks import note, swatch
+from mocrop_prep.preview.boxes import ActorBox
+from mocrop_prep.preview.exhibit import Exhibit
+from mocrop_prep.preview.figures import density_panel, frame_panel, frame_words, strip_figure
 from mocrop_prep.preview.markup import tag
-from mocrop_prep.preview.select import Pick, gain
-from mocrop_prep.preview.words import UNKNOWN, count, meaning, percent, times
-from mocrop_prep.samples import Sample
+from mocrop_prep.preview.numbers import all_numbers, short_numbers, sortable
+from mocrop_prep.preview.select import Pick
+from mocrop_prep.preview.stored import Strip
+from mocrop_prep.preview.words import UNKNOWN, count, meaning
+from mocrop_prep.stages.shard import box_of
 
 
 @dataclass(frozen=True, slots=True)
 class ClipReport:
-    """All that a card shows; mappings go by manifest name. `evidence` is None for a clip without any crop."""
+    """All that a card shows; mappings go by manifest name. `exhibit` is None for a clip without any crop.
+
+    `actors` are the boxes on the frame shown, `actor_inside` the share of all the clip's boxes in each crop.
+    """
 
     pick: Pick
     rows: Mapping[str, CropRow]
-    evidence: Evidence | None
-    stored: Mapping[str, Sample]
-    boxes: Sequence[ActorBox]
-    notes: Sequence[str]
+    exhibit: Exhibit | None
+    stored: Mapping[str, Strip] = field(default_factory=dict)
+    actors: Sequence[ActorBox] = ()
+    actor_inside: Mapping[str, float] = field(default_factory=dict)
+    notes: Sequence[str] = ()
+
+    @property
+    def crops(self) -> dict[str, CropRow]:
+        """Return the rows that have a crop."""
+        return {name: row for name, row in self.rows.items() if row.status != "failed"}
 
 
 def clip_card(report: ClipReport, colours: Mapping[str, int]) -> Element:
     """Return the card of a clip; `colours` are the numbers of the manifests' colours."""
-    rows = list(report.rows.values())
-    row = rows[0]
-    heading = tag(
+    row = next(iter(report.rows.values()))
+    panel = None
+    if report.exhibit is not None:
+        panel = frame_panel(row.clip_id, report.exhibit, report.crops, colours, report.actors)
+    return tag(
+        "article",
+        panel,
+        _heading(report, row),
+        *_crops(report, colours),
+        *map(note, report.notes),
+        _details(report, colours),
+        class_="card",
+        id=f"clip-{row.clip_id}",
+        data_id=row.clip_id,
+        data_class=row.label_name,
+        data_split=row.split,
+        data_group=row.group,
+        data_agreement=_agreement(report.crops),
+        data_crops=json.dumps(
+            {
+                colours[name]: sortable(some, report.actor_inside.get(name))
+                for name, some in report.rows.items()
+            }
+        ),
+    )
+
+
+def _heading(report: ClipReport, row: CropRow) -> Element:
+    folders, slashes, name = row.clip_id.rpartition("__")
+    breakable = (folders + slashes, tag("wbr")) if slashes else ()
+    return tag(
         "header",
-        tag("h3", row.clip_id),
+        tag("h3", tag("a", *breakable, name, href=f"#clip={row.clip_id}", class_="open")),
         tag(
             "p",
             tag("strong", row.label_name),
             tag("span", row.split, class_="chip"),
             tag("span", f"group {row.group}", class_="chip") if row.group else None,
-            tag("span", report.pick.why, class_="chip why"),
+            tag("span", report.pick.why, class_="chip why") if report.pick.why else None,
             class_="chips",
         ),
     )
-    return tag(
-        "article",
-        heading,
-        _facts(rows),
-        *map(note, report.notes),
-        tag("div", _frame(report, colours), *_crops(report, colours), class_="views"),
-        class_="card" if len(rows) == 1 else "card wide",
-        data_label=row.label,
-        data_status=" ".join(sorted({row.status for row in rows})),
-    )
 
 
-def _facts(rows: Sequence[CropRow]) -> Element | None:
-    row = next((row for row in rows if row.status != "failed"), None)
-    if row is None:
+def _crops(report: ClipReport, colours: Mapping[str, int]) -> Iterator[Element]:
+    """Yield a line for each manifest: the density map behind the crop, and the numbers to judge it by."""
+    for name, row in report.rows.items():
+        mini = None if report.exhibit is None else density_panel(name, row, report.exhibit, colours[name])
+        numbers = [
+            tag("div", tag("dt", what), tag("dd", value), title=explanation)
+            for what, value, explanation in short_numbers(row, report.actor_inside.get(name))
+        ]
+        state = tag("span", row.status, class_=f"chip {row.status}") if row.status != "ok" else None
+        reason = (
+            tag("p", tag("code", row.reason), f" {meaning(row)}", class_="reason") if row.reason else None
+        )
+        yield tag(
+            "section",
+            mini,
+            tag("h4", swatch(colours[name]), name, state),
+            tag("dl", *numbers, class_="short") if row.status != "failed" else None,
+            reason,
+            class_="crop" if mini is not None else "crop mapless",
+            data_of=colours[name],
+        )
+
+
+def _details(report: ClipReport, colours: Mapping[str, int]) -> Element | None:
+    """Return what the large view shows beside the pictures: all numbers and the stored frames."""
+    crops = report.crops
+    if not crops or report.exhibit is None:
         return None
-    parts = (
+    row = next(iter(crops.values()))
+    facts = (
         f"{row.width}×{row.height} px",
         UNKNOWN if row.fps is None else f"{row.fps:.2f} fps",
         f"{count(row.frames)} frames",
         f"{count(row.key_frames)} key frames",
     )
-    return tag("p", " · ".join(parts), class_="facts")
-
-
-def _frame(report: ClipReport, colours: Mapping[str, int]) -> Element | None:
-    """Return the frame with every crop on it."""
-    if report.evidence is None or report.evidence.view.picture is None:
-        return None
-    view, image = report.evidence.view, report.evidence.view.picture
-    crops = {name: row for name, row in report.rows.items() if row.status != "failed"}
-    actors = nearest_boxes(report.boxes, view.frame, image.shape[1], image.shape[0])
-    return frame_figure(image, view.frame, crops, colours, actors)
-
-
-def _crops(report: ClipReport, colours: Mapping[str, int]) -> Iterator[Element]:
-    """Yield what there is on each crop; that on a single one spreads out around the frame."""
-    for name in report.rows:
-        parts = [_density(name, report, colours[name]), _crop(name, report, colours[name])]
-        known = [part for part in parts if part is not None]
-        if len(report.rows) == 1:
-            yield from known
-        else:
-            yield tag("div", *known, class_="crop")
-
-
-def _density(name: str, report: ClipReport, colour: int) -> Element | None:
-    if report.evidence is None or name not in report.evidence.choices:
-        return None
-    choice, image = report.evidence.choices[name], report.evidence.view.picture
-    return density_figure(name, report.rows[name], choice, image, colour)
-
-
-def _crop(name: str, report: ClipReport, colour: int) -> Element:
-    """Return the numbers of one crop and the frames stored of it."""
-    row, sample = report.rows[name], report.stored.get(name)
+    strips = (strip_figure(name, strip) for name, strip in report.stored.items())
     return tag(
-        "section",
-        manifest_heading("h4", name, colour, tag("span", row.status, class_=f"chip {row.status}")),
-        tag("p", tag("code", row.reason), f" {meaning(row)}", class_="reason") if row.reason else None,
-        number_list(_numbers(row)) if row.status != "failed" else None,
-        thumbnails(sample) if sample is not None else None,
+        "details",
+        tag("summary", "all numbers"),
+        tag("p", " · ".join(facts), class_="facts"),
+        tag("p", frame_words(report.exhibit, report.actors), class_="facts"),
+        _table(report, colours),
+        *strips,
+        class_="more",
     )
 
 
-def _numbers(row: CropRow) -> list[tuple[str, str]]:
-    return [
-        ("motion inside", percent(row.motion_inside)),
-        ("area", percent(row.area)),
-        ("inside ÷ area", times(gain(row))),
-        ("score", UNKNOWN if row.score is None else f"{row.score:.6g}"),
-        ("crop w×h", f"{row.w}×{row.h}"),
-        ("at x, y", f"{row.x}, {row.y}"),
-        ("method", row.method),
-        ("grid", row.grid),
-        ("vectors", count(row.vectors)),
-        ("kept", count(row.kept)),
-        ("sampled", count(row.sampled)),
-    ]
+def _table(report: ClipReport, colours: Mapping[str, int]) -> Element:
+    """Return all numbers, a column for each manifest."""
+    columns = {name: all_numbers(row, report.actor_inside.get(name)) for name, row in report.crops.items()}
+    names = dict.fromkeys(name for column in columns.values() for name in column)
+    head = [tag("th", swatch(colours[name]), name, scope="col", data_of=colours[name]) for name in columns]
+    lines = (
+        tag(
+            "tr",
+            tag("th", name, scope="row"),
+            *(tag("td", column.get(name, UNKNOWN), data_of=colours[of]) for of, column in columns.items()),
+        )
+        for name in names
+    )
+    return tag(
+        "table", tag("thead", tag("tr", tag("td"), *head)), tag("tbody", *lines), class_="numbers-table"
+    )
+
+
+def _agreement(crops: Mapping[str, CropRow]) -> str | None:
+    """Return the least overlap of two crops of a clip, intersection over union; None if there are not two."""
+    overlaps = [_overlap(box_of(a), box_of(b)) for a, b in combinations(crops.values(), 2)]
+    return f"{min(overlaps):.4f}" if overlaps else None
+
+
+def _overlap(a: Box, b: Box) -> float:
+    across = min(a.x + a.w, b.x + b.w) - max(a.x, b.x)
+    down = min(a.y + a.h, b.y + b.h) - max(a.y, b.y)
+    common = max(across, 0) * max(down, 0)
+    return common / (a.w * a.h + b.w * b.h - common)

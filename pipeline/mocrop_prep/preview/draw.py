@@ -1,57 +1,58 @@
-"""Pictures for the page: a frame, a density map over it, thumbnails, and where the crops lie on average."""
+"""Pictures for the page, as data that it carries in itself: frames, density maps, stored frames, coverage."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import base64
+from collections.abc import Iterable, Sequence
 
 import cv2
 import numpy as np
+from cv2.typing import MatLike
 from mocrop_manifests import CropRow
 from numpy.typing import NDArray
 
-from mocrop_prep.motion import DensityMap, Lattice
+from mocrop_prep.pictures import scale
 
 Bgr = NDArray[np.uint8]
 
 _LONG_SIDE = 480
-_THUMBNAIL_HEIGHT = 112
-_QUALITY = 80
-_DIMMED = 0.55  # brightness left of the frame under the map
-_STRONG = 0.72  # opacity of the fullest cell
-_BACKDROP = 96  # grey where the frame is not known
+_STORED_SIZE = (192, 96)  # at most: width, height
+_QUALITY = 75
+_STRONG = 0.9  # opacity of the fullest cell
+_MOST_CELLS = 96  # a side: finer maps are averaged, a card shows no more
 _COVERAGE_CELLS = (36, 48)
 
 
-def frame_jpeg(picture: Bgr) -> bytes:
-    """Return a frame as a JPEG with a long side of at most 480 pixels."""
-    return _jpeg(_resized(picture, min(1, _LONG_SIDE / max(picture.shape[:2]))))
+def frame_webp(picture: Bgr) -> str:
+    """Return a frame, (height, width, 3), as a WebP with a long side of at most 480 pixels."""
+    return _webp(_fitted(picture, _LONG_SIDE / max(picture.shape[:2])))
 
 
-def density_jpeg(density: DensityMap, picture: Bgr | None, width: int, height: int) -> bytes:
-    """Return the density map as colour over the dimmed, grey frame of width x height pixels.
+def density_png(cells: NDArray[np.int64]) -> str:
+    """Return a density map as a PNG of one pixel a cell, to be laid over a frame.
 
-    The brightest colour is the fullest cell.
+    The brightest and least transparent colour is the fullest cell; an empty one is clear.
     """
-    cells = density.cells.astype(np.float64)
-    scale = _LONG_SIDE / max(width, height)
-    canvas = _grey(picture, width, height, scale) * _DIMMED
-    level = cells / max(cells.max(), 1)
-    lattice = Lattice(cells.shape[0], cells.shape[1], canvas.shape[1], canvas.shape[0])
-    columns, rows = lattice.column_edges(), lattice.row_edges()
-    level = level.repeat(np.diff(rows), axis=0).repeat(np.diff(columns), axis=1)
-    colour = cv2.applyColorMap(np.rint(level * 255).astype(np.uint8), cv2.COLORMAP_INFERNO)
-    opacity = (_STRONG * np.sqrt(level))[..., None]
-    canvas = canvas * (1 - opacity) + colour * opacity
-    return _jpeg(np.rint(canvas).astype(np.uint8))
+    rows, columns = (min(side, _MOST_CELLS) for side in cells.shape)
+    levels = cells / max(int(cells.max()), 1)
+    if (rows, columns) != cells.shape:
+        levels = np.asarray(cv2.resize(levels, (columns, rows), interpolation=cv2.INTER_AREA), np.float64)
+    colours = cv2.applyColorMap(np.rint(levels * 255).astype(np.uint8), cv2.COLORMAP_INFERNO)
+    opacity = np.rint(_STRONG * 255 * levels).astype(np.uint8)
+    return _png(np.dstack([colours, opacity]))
 
 
-def thumbnail_jpeg(jpeg: bytes) -> bytes:
-    """Return a stored frame as a small JPEG; empty if it is none that can be read."""
-    picture = cv2.imdecode(np.frombuffer(jpeg, np.uint8), cv2.IMREAD_COLOR)
-    if picture is None:
-        return b""
-    scale = _THUMBNAIL_HEIGHT / picture.shape[0]
-    return _jpeg(_resized(np.asarray(picture, np.uint8), min(scale, 1)))
+def strip_webp(jpegs: Iterable[bytes]) -> str:
+    """Return stored frames side by side as one small WebP; empty if one cannot be read."""
+    pictures = []
+    for jpeg in jpegs:
+        picture = cv2.imdecode(np.frombuffer(jpeg, np.uint8), cv2.IMREAD_COLOR)
+        if picture is None:
+            return ""
+        height, width = picture.shape[:2]
+        factor = min(_STORED_SIZE[0] / width, _STORED_SIZE[1] / height)
+        pictures.append(_fitted(np.asarray(picture, np.uint8), factor))
+    return _webp(np.hstack(pictures)) if pictures else ""
 
 
 def coverage(rows: Sequence[CropRow]) -> NDArray[np.float64] | None:
@@ -71,10 +72,9 @@ def coverage(rows: Sequence[CropRow]) -> NDArray[np.float64] | None:
     return np.asarray(down.T @ across / len(boxes), np.float64)
 
 
-def coverage_png(shares: NDArray[np.float64]) -> bytes:
+def coverage_png(shares: NDArray[np.float64]) -> str:
     """Return shares of 0 to 1 as colours."""
-    colours = cv2.applyColorMap(np.rint(shares * 255).astype(np.uint8), cv2.COLORMAP_VIRIDIS)
-    return cv2.imencode(".png", colours)[1].tobytes()
+    return _png(cv2.applyColorMap(np.rint(shares * 255).astype(np.uint8), cv2.COLORMAP_VIRIDIS))
 
 
 def _covered(cells: int, start: NDArray[np.float64], stop: NDArray[np.float64]) -> NDArray[np.float64]:
@@ -84,21 +84,21 @@ def _covered(cells: int, start: NDArray[np.float64], stop: NDArray[np.float64]) 
     return np.asarray(np.maximum(overlap, 0) * cells, np.float64)
 
 
-def _grey(picture: Bgr | None, width: int, height: int, scale: float) -> NDArray[np.float64]:
-    if picture is None:
-        return np.full(
-            (max(1, round(height * scale)), max(1, round(width * scale)), 3), _BACKDROP, np.float64
-        )
-    grey = cv2.cvtColor(_resized(picture, scale), cv2.COLOR_BGR2GRAY)
-    return np.repeat(grey[..., None].astype(np.float64), 3, axis=2)
+def _fitted(picture: Bgr, factor: float) -> Bgr:
+    """Return the picture scaled down by a factor; one that is small enough stays as it is."""
+    height, width = picture.shape[:2]
+    if factor >= 1:
+        return picture
+    return scale(picture, max(1, round(width * factor)), max(1, round(height * factor)))
 
 
-def _resized(picture: Bgr, scale: float) -> Bgr:
-    size = (max(1, round(picture.shape[1] * scale)), max(1, round(picture.shape[0] * scale)))
-    # averaging is right for shrinking, and only there
-    method = cv2.INTER_AREA if scale < 1 else cv2.INTER_CUBIC
-    return np.asarray(cv2.resize(picture, size, interpolation=method), np.uint8)
+def _webp(picture: Bgr) -> str:
+    return _uri("webp", cv2.imencode(".webp", picture, [cv2.IMWRITE_WEBP_QUALITY, _QUALITY])[1].tobytes())
 
 
-def _jpeg(picture: Bgr) -> bytes:
-    return cv2.imencode(".jpg", picture, [cv2.IMWRITE_JPEG_QUALITY, _QUALITY])[1].tobytes()
+def _png(picture: MatLike) -> str:
+    return _uri("png", cv2.imencode(".png", picture, [cv2.IMWRITE_PNG_COMPRESSION, 9])[1].tobytes())
+
+
+def _uri(kind: str, content: bytes) -> str:
+    return f"data:image/{kind};base64,{base64.b64encode(content).decode()}"

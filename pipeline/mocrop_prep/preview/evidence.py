@@ -1,4 +1,4 @@
-"""What can be shown of a clip: a frame, the density that each crop was chosen from, and what is in the way.
+"""What can be shown of a clip: a frame, how it moves on, and the density that each crop was chosen from.
 
 Intermediates are used where WORKDIR has them. Where it has none, the clip is transcoded once more into a
 temporary folder, with the settings on record, and decoded as the stages do.
@@ -10,7 +10,7 @@ import json
 import tempfile
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TypeVar
 
@@ -18,12 +18,15 @@ import numpy as np
 from mocrop_manifests import Clip, CropRow
 from numpy.typing import NDArray
 
+from mocrop_prep.appearance import Appearance, AppearanceGauge
 from mocrop_prep.clips import source_path
 from mocrop_prep.clips.paths import escape
 from mocrop_prep.config import CropSettings, Settings, TranscodeSettings
 from mocrop_prep.errors import ClipError, UsageError
-from mocrop_prep.methods import Box, Choice, CropChooser
+from mocrop_prep.geometry import Box
+from mocrop_prep.methods import Choice
 from mocrop_prep.pictures import crop_bgr
+from mocrop_prep.preview.arrows import NO_FLOW, Flow, flow_of, moving
 from mocrop_prep.stages.crop import clip_chooser
 from mocrop_prep.stages.shard import box_of
 from mocrop_prep.stages.transcode import transcode_clip
@@ -33,6 +36,9 @@ from mocrop_prep.workdir import Workdir
 
 S = TypeVar("S", bound=Settings)
 Bgr = NDArray[np.uint8]
+
+_CANDIDATES = 5  # key frames, of which the first with motion after it is shown
+_LIVELY = 0.02  # of the blocks
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,19 +50,26 @@ class Recipe:
 
 
 @dataclass(frozen=True, slots=True)
-class View:
-    """A frame of a clip, (height, width, 3) BGR uint8, its number, and the crops chosen on the way to it."""
+class Testimony:
+    """What a clip's vectors say: the choices they lead to, and the motion from frame `frame` to the next."""
 
-    picture: Bgr | None = None
-    frame: int = 0
-    choices: Mapping[str, Choice] = field(default_factory=dict)
+    frame: int
+    choices: Mapping[str, Choice]
+    flow: Flow
 
 
 @dataclass(frozen=True, slots=True)
 class Evidence:
-    """What is known of a clip: a view of it, the choices that agree with the manifests, and what is amiss."""
+    """What is known of a clip.
 
-    view: View
+    `picture` is frame number `frame`, (height, width, 3) BGR uint8, None if it cannot be had; `flow` is the
+    motion from it to the next frame, None if no vectors can be had; `choices` are those that agree with the
+    manifests; `notes` say what is amiss.
+    """
+
+    picture: Bgr | None
+    frame: int
+    flow: Flow | None
     choices: Mapping[str, Choice]
     notes: tuple[str, ...]
 
@@ -83,18 +96,21 @@ def gather(workdir: Workdir, rows: Mapping[str, CropRow], recipe: Recipe) -> Evi
         for name in rows
         if name not in settings
     ]
-    choices = _choose_from_file(workdir.motion(clip.clip_id), clip, settings)
+    testimony = _heard_from_file(workdir.motion(clip.clip_id), clip, settings)
+    picture = None
     try:
         with _video(workdir, clip, recipe.transcode) as video:
-            view = _watch(video, clip, rows.values(), {} if choices else settings)
+            picture, testimony = _watch(video, clip, rows.values(), settings, testimony)
     except (ClipError, OSError) as error:
-        view = View()
         notes.append(_why_unseen(error))
-    choices |= view.choices
-    doubts = {name: _doubt(rows[name], choice) for name, choice in choices.items()}
+    if testimony is None:
+        return Evidence(None, 0, None, {}, tuple(notes))
+    doubts = {name: _doubt(rows[name], choice) for name, choice in testimony.choices.items()}
     notes += [f"{name}: {doubt}" for name, doubt in doubts.items() if doubt]
-    agreeing = {name: choice for name, choice in choices.items() if choice.box == box_of(rows[name])}
-    return Evidence(view, agreeing, tuple(notes))
+    agreeing = {
+        name: choice for name, choice in testimony.choices.items() if choice.box == box_of(rows[name])
+    }
+    return Evidence(picture, testimony.frame, testimony.flow, agreeing, tuple(notes))
 
 
 def _doubt(row: CropRow, choice: Choice) -> str:
@@ -120,16 +136,48 @@ def _clip_of(row: CropRow) -> Clip:
     return Clip(row.clip_id, row.path, row.label, row.label_name, row.split, row.group)
 
 
-def _choose_from_file(motion: Path, clip: Clip, settings: Mapping[str, CropSettings]) -> dict[str, Choice]:
-    """Choose the crops from the vectors that were kept; empty if they were not, or are damaged."""
+class _Witness:
+    """Takes in all vectors of a clip: for every crop to be chosen, and some that can be drawn."""
+
+    def __init__(self, clip: Clip, info: ClipInfo, settings: Mapping[str, CropSettings]) -> None:
+        self._choosers = {name: clip_chooser(clip, info, known) for name, known in settings.items()}
+        self._flows = dict.fromkeys(frames_to_show(info), NO_FLOW)
+
+    def add(self, vectors: Vectors) -> None:
+        for chooser in self._choosers.values():
+            chooser.add(vectors)
+        for frame, flow in self._flows.items():
+            self._flows[frame] = flow.joined(flow_of(vectors, frame + 1))
+
+    def says(self, appearance: Appearance | None = None) -> Testimony:
+        choices = {name: chooser.choose(appearance) for name, chooser in self._choosers.items()}
+        # many a film repeats frames: nothing moves from one to its copy
+        lively = (
+            frame for frame, flow in self._flows.items() if moving(flow).sum() > _LIVELY * len(flow.points)
+        )
+        frame = next(lively, next(iter(self._flows)))
+        return Testimony(frame, choices, self._flows[frame])
+
+
+def frames_to_show(info: ClipInfo) -> list[int]:
+    """Return the numbers of some key frames, the best to show first: near the middle, with a P-frame next."""
+    keys = set(info.key_frames)
+    followed = [key for key in info.key_frames if key + 1 < info.frames and key + 1 not in keys]
+    frames = followed or info.key_frames
+    middle = len(frames) // 2
+    return sorted(frames, key=lambda frame: abs(frame - frames[middle]))[:_CANDIDATES]
+
+
+def _heard_from_file(motion: Path, clip: Clip, settings: Mapping[str, CropSettings]) -> Testimony | None:
+    """Return what the vectors say that were kept; None if they were not, or are damaged."""
     try:
         info, batches = read_vectors(motion)
-        choosers = _choosers(clip, info, settings)
+        witness = _Witness(clip, info, settings)
         for vectors in batches:
-            _add_to_all(choosers, vectors)
+            witness.add(vectors)
     except ClipError:
-        return {}
-    return {name: chooser.choose() for name, chooser in choosers.items()}
+        return None
+    return witness.says()
 
 
 @contextmanager
@@ -149,31 +197,28 @@ def _video(workdir: Workdir, clip: Clip, settings: TranscodeSettings | None) -> 
         yield video
 
 
-def _watch(video: Path, clip: Clip, rows: Iterable[CropRow], settings: Mapping[str, CropSettings]) -> View:
-    """Decode the middle key frame, and on the way all vectors if there are crops to choose."""
+def _watch(
+    video: Path,
+    clip: Clip,
+    rows: Iterable[CropRow],
+    settings: Mapping[str, CropSettings],
+    testimony: Testimony | None,
+) -> tuple[Bgr, Testimony]:
+    """Decode the key frame to show, and on the way all vectors if nothing is known of them."""
     info = index_stream(video).info
     if all((row.width, row.height, row.frames) != (info.width, info.height, info.frames) for row in rows):
         raise ClipError("bad-intermediate", "the video is no longer the one that was cropped")
-    ordinal = len(info.key_frames) // 2
-    frame = info.key_frames[ordinal]
-    choosers = _choosers(clip, info, settings)
-    if choosers:
-        planes = decode_clip(
-            video, frames=info.frames, sink=lambda vectors: _add_to_all(choosers, vectors), keep={frame}
-        )[frame]
+    if testimony is None:
+        witness = _Witness(clip, info, settings)
+        gauge = AppearanceGauge(info.width, info.height, info.key_frames)
+        kept = decode_clip(
+            video, frames=info.frames, sink=witness.add, keep=frames_to_show(info), gauge=gauge
+        )
+        testimony = witness.says(gauge.result())
+        planes = kept[testimony.frame]
     else:
-        planes = decode_key_frames(video, {ordinal})[0]
-    picture = crop_bgr(planes, Box(0, 0, info.width, info.height))
-    return View(picture, frame, {name: chooser.choose() for name, chooser in choosers.items()})
-
-
-def _choosers(clip: Clip, info: ClipInfo, settings: Mapping[str, CropSettings]) -> dict[str, CropChooser]:
-    return {name: clip_chooser(clip, info, known) for name, known in settings.items()}
-
-
-def _add_to_all(choosers: Mapping[str, CropChooser], vectors: Vectors) -> None:
-    for chooser in choosers.values():
-        chooser.add(vectors)
+        planes = decode_key_frames(video, {info.key_frames.index(testimony.frame)})[0]
+    return crop_bgr(planes, Box(0, 0, info.width, info.height)), testimony
 
 
 def _why_unseen(error: ClipError | OSError) -> str:

@@ -28,10 +28,18 @@ def tag(name: str, /, *children: Child, **attributes: str | int | None) -> Eleme
     return element
 
 
-def picture(content: bytes, alt: str, *, kind: str = "jpeg", **attributes: str | int | None) -> Element:
-    """Return an <img> that carries its picture in itself."""
-    source = f"data:image/{kind};base64,{base64.b64encode(content).decode()}"
-    return tag("img", src=source, alt=alt, **attributes)
+def picture(source: str, alt: str, width: int, height: int, **attributes: str | int | None) -> Element:
+    """Return an <img> that the browser decodes only when it comes into view; `source` is a data: URI."""
+    return tag(
+        "img",
+        src=source,
+        alt=alt,
+        width=width,
+        height=height,
+        loading="lazy",
+        decoding="async",
+        **attributes,
+    )
 
 
 def document(title: str, style: str, script: str, *body: Child) -> str:

@@ -11,8 +11,12 @@ from mocrop_manifests import CropRow
 
 from mocrop_prep.errors import CODES
 from mocrop_prep.preview.blocks import note
+from mocrop_prep.preview.controls import OVERLAYS, SHOWN_AT_FIRST, Offer, control_form
+from mocrop_prep.preview.large import keyboard_help, large_view
 from mocrop_prep.preview.markup import document, tag
 
+STYLES = ("page.css", "controls.css", "cards.css", "large.css")
+SCRIPTS = ("state.js", "cards.js", "large.js", "keys.js")
 _MOST_FAILURES = 500
 
 
@@ -27,26 +31,20 @@ class Failure:
 
 @dataclass(frozen=True, slots=True)
 class PageContent:
-    """Everything on the page, in the order of the page; `shown` are the rows on the cards."""
+    """Everything on the page, in the order of the page."""
 
     title: str
     origin: str
     selection: str
     summaries: Sequence[Element]
+    offer: Offer
     cards: Sequence[Element]
-    shown: Sequence[CropRow]
     failures: Sequence[Failure]
 
 
 def build_page(content: PageContent) -> str:
     """Return the page as one HTML text that needs no other file and no network."""
-    main = tag(
-        "main",
-        tag("div", *content.summaries, class_="summaries"),
-        _controls(content.shown),
-        tag("div", *content.cards, class_="cards"),
-        _failures(content.failures),
-    )
+    hidden = [key for key, *_ in OVERLAYS if key not in SHOWN_AT_FIRST]
     head = tag(
         "header",
         tag("h1", content.title),
@@ -54,32 +52,23 @@ def build_page(content: PageContent) -> str:
         tag("p", content.selection),
         class_="top",
     )
-    files = resources.files(__package__)
-    style = files.joinpath("page.css").read_text(encoding="utf-8")
-    script = files.joinpath("page.js").read_text(encoding="utf-8")
-    return document(content.title, style, script, head, main)
-
-
-def _controls(rows: Sequence[CropRow]) -> Element:
-    """Return the filters; the script shows them, since they do nothing without it."""
-    if not rows:
-        return note("No clip has a crop to show.")
-    labels = sorted({(row.label_name, row.label) for row in rows})
-    statuses = sorted({row.status for row in rows})
-    return tag(
-        "form",
-        _select("class", "label", [(str(label), name) for name, label in labels]),
-        _select("status", "status", [(status, status) for status in statuses]),
-        tag("label", tag("input", type="checkbox", id="outlines", checked="checked"), " outlines"),
-        tag("output", id="shown"),
-        id="controls",
-        hidden="hidden",
+    main = tag(
+        "main",
+        tag("div", *content.summaries, class_="summaries"),
+        control_form(content.offer) if content.cards else note("No clip has a crop to show."),
+        tag("div", *content.cards, class_="cards", id="cards"),
+        tag("p", "No clip fits. ", id="none", class_="note", hidden="hidden"),
+        _failures(content.failures),
+        data_hide=" ".join(hidden),
+        data_sole="0" if len(content.offer.colours) == 1 else None,
     )
+    style, script = _joined(STYLES), _joined(SCRIPTS)
+    return document(content.title, style, script, head, main, large_view(), keyboard_help())
 
 
-def _select(what: str, key: str, options: Sequence[tuple[str, str]]) -> Element:
-    choices = [tag("option", "all", value=""), *(tag("option", text, value=value) for value, text in options)]
-    return tag("label", f"{what} ", tag("select", *choices, data_filter=key))
+def _joined(files: Sequence[str]) -> str:
+    folder = resources.files(__package__).joinpath("web")
+    return "\n".join(folder.joinpath(file).read_text(encoding="utf-8") for file in files)
 
 
 def _failures(failures: Sequence[Failure]) -> Element | None:

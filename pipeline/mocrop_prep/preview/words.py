@@ -9,9 +9,9 @@ from mocrop_prep.errors import CODES, FALLBACKS
 UNKNOWN = "–"
 
 
-def percent(share: float | None) -> str:
+def percent(share: float | None, digits: int = 1) -> str:
     """Return a share as text, such as `74.8 %`."""
-    return UNKNOWN if share is None else f"{share * 100:.1f}\N{NO-BREAK SPACE}%"
+    return UNKNOWN if share is None else f"{share * 100:.{digits}f}\N{NO-BREAK SPACE}%"
 
 
 def times(factor: float | None) -> str:

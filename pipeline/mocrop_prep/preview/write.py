@@ -2,25 +2,28 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+import tempfile
+from collections import Counter
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from xml.etree.ElementTree import Element
 
 from mocrop_manifests import CropRow, ManifestError, read_crops
 
 from mocrop_prep.clips.paths import escape, unescape
+from mocrop_prep.config import RunSettings
 from mocrop_prep.errors import UsageError
 from mocrop_prep.files import publish_text
-from mocrop_prep.preview.boxes import ActorBox, read_boxes
+from mocrop_prep.preview.boxes import ActorBox, inside_share, nearest_boxes, read_boxes
 from mocrop_prep.preview.cards import ClipReport, clip_card
-from mocrop_prep.preview.evidence import Recipe, gather, read_recipe
+from mocrop_prep.preview.controls import Offer
+from mocrop_prep.preview.crew import Crew, Stored, make_exhibits, make_strips
+from mocrop_prep.preview.exhibit import Exhibit
+from mocrop_prep.preview.figures import size_of
 from mocrop_prep.preview.page import Failure, PageContent, build_page
 from mocrop_prep.preview.select import Manifests, Pick, Wanted, choose_clips
-from mocrop_prep.preview.stored import Stored, stored_samples
+from mocrop_prep.preview.stored import Strip
 from mocrop_prep.preview.summary import manifest_summary
-from mocrop_prep.progress import Progress
-from mocrop_prep.samples import Sample
 from mocrop_prep.stages.shard import box_of
 from mocrop_prep.workdir import Workdir
 
@@ -38,61 +41,54 @@ class PreviewReport:
 
 def write_preview(
     workdir: Workdir,
+    wanted: Wanted,
     *,
     names: Sequence[str],
-    worst: int,
-    random: int,
-    clip_ids: Sequence[str],
-    seed: int,
     target: Path,
     boxes: Path | None,
+    run: RunSettings,
     quiet: bool = False,
 ) -> PreviewReport:
-    """Write `target`, one HTML file that shows some clips with their crops; nothing else is changed.
+    """Write `target`, one HTML file that shows the clips `wanted` with their crops; nothing else is changed.
 
-    `names` are crop manifests, side by side; empty means all there are. `worst` and `random` are numbers of
-    clips, `clip_ids` names others; with none of the three it is six worst and six random, drawn with `seed`.
-    `boxes` is a CSV of actor boxes (clip,actor,frame,x,y,w,h). Raises UsageError.
+    `names` are crop manifests, side by side; empty means all there are. `boxes` is a CSV of actor boxes
+    (clip,actor,frame,x,y,w,h). Raises UsageError.
     """
     manifests = _read_manifests(workdir, names)
-    picks = choose_clips(manifests, Wanted(worst, random, clip_ids, seed))
-    sources = _open_sources(workdir, manifests, picks, boxes)
-    cards, notes = _cards(sources, picks, quiet=quiet)
+    picks = choose_clips(manifests, wanted)
+    colours = {name: number for number, name in enumerate(manifests)}
+    with tempfile.TemporaryDirectory(prefix="mocrop-preview-") as folder:
+        crew = Crew(run, Path(folder), quiet)
+        sources = _open_sources(workdir, manifests, picks, boxes, crew)
+        exhibits = make_exhibits(workdir, _crops(manifests, picks), list(manifests), crew)
+    reports = [_report(sources, pick, exhibits.get(pick.clip_id)) for pick in picks]
+    set_notes = {name: _set_notes(sources.stored[name]) for name in manifests}
     content = PageContent(
         title=f"MoCrop preview: {escape(workdir.root.resolve().name)}",
         origin=f"{escape(str(workdir.root))}, made from {escape(str(workdir.source))}",
-        selection=_selection(picks, seed),
+        selection=_selection(picks, reports, wanted),
         summaries=[
-            manifest_summary(name, list(rows.values()), colour, _set_notes(sources.stored[name]))
-            for colour, (name, rows) in enumerate(manifests.items())
+            manifest_summary(name, list(rows.values()), colours[name], set_notes[name])
+            for name, rows in manifests.items()
         ],
-        cards=cards,
-        shown=[rows[pick.clip_id] for pick in picks for rows in manifests.values() if pick.clip_id in rows],
+        offer=Offer([row for report in reports for row in report.rows.values()], colours, bool(boxes)),
+        cards=[clip_card(report, colours) for report in reports],
         failures=_failures(workdir, manifests),
     )
     try:
         publish_text(target, build_page(content))
     except OSError as error:
         raise UsageError(f"{escape(str(target))} cannot be written: {error.strerror}") from None
-    set_notes = [f"{name}: {note}" for name in manifests for note in _set_notes(sources.stored[name])]
-    return PreviewReport(len(picks), (*set_notes, *notes))
+    notes = [f"{name}: {note}" for name in manifests for note in set_notes[name]]
+    return PreviewReport(len(picks), (*notes, *_unseen(exhibits, len(picks))))
 
 
-def _cards(sources: _Sources, picks: Sequence[Pick], *, quiet: bool) -> tuple[list[Element], list[str]]:
-    """Return a card for each clip, and a line on those that have no frame."""
-    colours = {name: number for number, name in enumerate(sources.manifests)}
-    cards, unseen = [], []
-    with Progress("preview", len(picks), quiet=quiet) as progress:
-        for report in _reports(sources, picks):
-            cards.append(clip_card(report, colours))
-            if report.evidence and report.evidence.view.picture is None:
-                unseen.append(report.pick.clip_id)
-            progress.advance()
+def _unseen(exhibits: Mapping[str, Exhibit], clips: int) -> list[str]:
+    """Return a line on the clips that have no frame."""
+    unseen = [clip_id for clip_id, exhibit in exhibits.items() if not exhibit.picture]
     if not unseen:
-        return cards, []
-    return cards, [
-        f"{len(unseen)} of {len(picks)} clips have no frame, such as {unseen[0]}: the page says why"
-    ]
+        return []
+    return [f"{len(unseen)} of {clips} clips have no frame, such as {unseen[0]}: the page says why"]
 
 
 def _read_manifests(workdir: Workdir, names: Sequence[str]) -> dict[str, dict[str, CropRow]]:
@@ -118,53 +114,70 @@ def _read_manifests(workdir: Workdir, names: Sequence[str]) -> dict[str, dict[st
 class _Sources:
     """Where the parts of the cards come from; mappings go by manifest name, `boxes` by the stem of a path."""
 
-    workdir: Workdir
     manifests: Manifests
-    recipe: Recipe
     stored: Mapping[str, Stored]
     boxes: Mapping[str, Sequence[ActorBox]]
 
 
 def _open_sources(
-    workdir: Workdir, manifests: Manifests, picks: Sequence[Pick], boxes: Path | None
+    workdir: Workdir, manifests: Manifests, picks: Sequence[Pick], boxes: Path | None, crew: Crew
 ) -> _Sources:
     picked = {pick.clip_id for pick in picks}
-    stored = {name: stored_samples(workdir, name, rows, picked) for name, rows in manifests.items()}
     stems = {_stem(rows[clip_id]) for rows in manifests.values() for clip_id in picked & rows.keys()}
     actors = read_boxes(boxes, stems) if boxes else {}
-    return _Sources(workdir, manifests, read_recipe(workdir, list(manifests)), stored, actors)
+    return _Sources(manifests, make_strips(workdir, manifests, picked, crew), actors)
 
 
-def _reports(sources: _Sources, picks: Sequence[Pick]) -> Iterator[ClipReport]:
-    """Yield the clips one at a time: their frames are large."""
-    for pick in picks:
-        rows = {
-            name: found[pick.clip_id] for name, found in sources.manifests.items() if pick.clip_id in found
+def _crops(manifests: Manifests, picks: Sequence[Pick]) -> dict[str, dict[str, CropRow]]:
+    """Return the rows with a crop of the clips that have any, by clip and manifest."""
+    found = {
+        pick.clip_id: {
+            name: rows[pick.clip_id]
+            for name, rows in manifests.items()
+            if pick.clip_id in rows and rows[pick.clip_id].status != "failed"
         }
-        crops = {name: row for name, row in rows.items() if row.status != "failed"}
-        evidence = gather(sources.workdir, crops, sources.recipe) if crops else None
-        samples, remarks = _samples(pick, crops, sources.stored)
-        boxes = sources.boxes.get(_stem(next(iter(rows.values()))), ())
-        notes = [*(evidence.notes if evidence else ()), *remarks]
-        yield ClipReport(pick, rows, evidence, samples, boxes, notes)
+        for pick in picks
+    }
+    return {clip_id: rows for clip_id, rows in found.items() if rows}
 
 
-def _samples(
+def _report(sources: _Sources, pick: Pick, exhibit: Exhibit | None) -> ClipReport:
+    """Bring together what a card shows."""
+    rows = {name: found[pick.clip_id] for name, found in sources.manifests.items() if pick.clip_id in found}
+    crops = {name: row for name, row in rows.items() if row.status != "failed"}
+    if not crops or exhibit is None:
+        return ClipReport(pick, rows, None)
+    strips, remarks = _strips(pick, crops, sources.stored)
+    boxes = sources.boxes.get(_stem(next(iter(crops.values()))), ())
+    width, height = size_of(crops)
+    shares = {name: inside_share(boxes, box_of(row), width, height) for name, row in crops.items()}
+    return ClipReport(
+        pick,
+        rows,
+        exhibit,
+        strips,
+        nearest_boxes(boxes, exhibit.frame, width, height),
+        {name: share for name, share in shares.items() if share is not None},
+        [*exhibit.notes, *remarks],
+    )
+
+
+def _strips(
     pick: Pick, crops: Mapping[str, CropRow], stored: Mapping[str, Stored]
-) -> tuple[dict[str, Sample], list[str]]:
-    """Return the stored samples that hold the crops of the manifests, and remarks on those that do not."""
-    samples, remarks = {}, []
+) -> tuple[dict[str, Strip], list[str]]:
+    """Return the stored frames that hold the crops of the manifests, and remarks on those that do not."""
+    strips, remarks = {}, []
     for name, row in crops.items():
-        sample, box = stored[name].samples.get(pick.clip_id), box_of(row)
-        if sample is not None and sample.info.crop == (box.x, box.y, box.w, box.h):
-            samples[name] = sample
-        elif sample is not None:
+        strip, box = stored[name].strips.get(pick.clip_id), box_of(row)
+        if strip is not None and tuple(strip.crop) == (box.x, box.y, box.w, box.h):
+            strips[name] = strip
+        elif strip is not None:
             remarks.append(
                 f"{name}: shards/{stored[name].name} holds another crop of this clip; run shard again"
             )
         elif stored[name].name and not stored[name].problem:
             remarks.append(f"{name}: this clip is not in shards/{stored[name].name}")
-    return samples, remarks
+    return strips, remarks
 
 
 def _stem(row: CropRow) -> str:
@@ -177,15 +190,17 @@ def _set_notes(stored: Stored) -> list[str]:
     return [] if stored.name else ["no shards of these crops yet, so no stored frames"]
 
 
-def _selection(picks: Sequence[Pick], seed: int) -> str:
-    kinds = [pick.why.split()[0] for pick in picks]
-    parts = []
-    if named := kinds.count("named"):
-        parts.append(f"{named} asked for")
-    if worst := kinds.count("worst"):
-        parts.append(f"the {worst} with the least motion inside for their area, fallbacks first")
-    if drawn := kinds.count("random"):
-        parts.append(f"{drawn} drawn over the classes in turn with seed {seed}")
+def _selection(picks: Sequence[Pick], reports: Sequence[ClipReport], wanted: Wanted) -> str:
+    kinds = Counter(pick.why.partition(" ")[0] for pick in picks)
+    sure = any(row.confidence is not None for report in reports for row in report.rows.values())
+    order = "fallbacks first, then " + ("the least sure" if sure else "the least motion inside for the area")
+    sentences = {
+        "named": f"{kinds['named']} asked for",
+        "": f"all {kinds['']} with a crop, {order}",
+        "worst": f"the {kinds['worst']} worst, {order}",
+        "random": f"{kinds['random']} drawn over the classes in turn with seed {wanted.seed}",
+    }
+    parts = [sentence for kind, sentence in sentences.items() if kinds[kind]]
     return f"Shown: {'; '.join(parts) or 'no clip'}."
 
 
