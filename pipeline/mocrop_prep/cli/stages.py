@@ -1,0 +1,238 @@
+"""The commands that work on clips: the four stages, and all of them fused."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from mocrop_prep.cli.group import BAD_USAGE, OK, SOME_FAILED, checked, cli, opened
+from mocrop_prep.config import (
+    ClipSettings,
+    CropSettings,
+    RunSettings,
+    ShardSettings,
+    TranscodeSettings,
+    check_name,
+)
+from mocrop_prep.errors import UsageError
+from mocrop_prep.options import (
+    common_options,
+    limit_option,
+    name_option,
+    settings_options,
+    source_argument,
+    workdir_argument,
+)
+
+if TYPE_CHECKING:  # heavy modules load with the command that needs them: `--help` must be quick
+    from mocrop_manifests import Clip
+
+    from mocrop_prep.workdir import Workdir
+    from mocrop_prep.workflow import Session, StageReport
+
+
+@cli.command()
+@source_argument
+@workdir_argument
+@settings_options(ClipSettings, TranscodeSettings, CropSettings, ShardSettings, RunSettings)
+@name_option("the crop manifest and the shard set")
+@click.option("--keep", is_flag=True, help="Keep the transcoded clips and the motion vectors in WORKDIR.")
+@common_options
+def run(source: Path, workdir: Path, name: str | None, keep: bool, **values: Any) -> int:
+    """Do all four stages, fused: SOURCE to shards in WORKDIR, each clip decoded once.
+
+    SOURCE is a folder with one folder per class, a CSV with the columns path,label[,split][,group], or a
+    folder with official lists (--train-list, --test-list of UCF101, HMDB51 or Kinetics).
+
+    \b
+    Examples:
+      mocrop-prep run UCF-101/ work/ --holdout-groups 1-7
+      mocrop-prep run UCF-101/ work/ --train-list trainlist01.txt --test-list testlist01.txt
+      mocrop-prep run clips.csv work/ --method mocrop-v2 --setting efficiency --name v2-192
+    """
+    from mocrop_prep import workflow
+
+    crop = checked(CropSettings, values)
+    shard = checked(ShardSettings, values)
+    transcode = checked(TranscodeSettings, values)
+    name = check_name(name or crop.method)
+    _check_grid(crop)
+    home, clips = _prepare(source, workdir, values)
+    with home.lock():
+        workflow.save_clips(home, clips)
+        session = _session(home, clips, values)
+        report = workflow.run(session, transcode, crop, shard, name=name, keep=keep)
+        return _finish(session, report)
+
+
+@cli.command()
+@source_argument
+@workdir_argument
+@settings_options(ClipSettings, TranscodeSettings, RunSettings)
+@common_options
+def transcode(source: Path, workdir: Path, **values: Any) -> int:
+    """Stage 1: make plain H.264 of every clip of SOURCE, in WORKDIR/transcoded.
+
+    The result is yuv420p with a fixed GOP, no B-frames, one reference, square pixels, upright, without
+    sound. A source that is like that already is copied. SOURCE is as for `run`.
+    """
+    from mocrop_prep import workflow
+
+    settings = checked(TranscodeSettings, values)
+    home, clips = _prepare(source, workdir, values)
+    with home.lock():
+        workflow.save_clips(home, clips)
+        session = _session(home, clips, values)
+        return _finish(session, workflow.transcode(session, settings))
+
+
+@cli.command()
+@workdir_argument
+@settings_options(RunSettings)
+@limit_option
+@common_options
+def extract(workdir: Path, **values: Any) -> int:
+    """Stage 2: write every motion vector of every clip to WORKDIR/motion, as Parquet."""
+    from mocrop_prep import workflow
+
+    return _in_workdir(workdir, values, workflow.extract)
+
+
+@cli.command()
+@workdir_argument
+@settings_options(CropSettings, RunSettings)
+@name_option("the crop manifest")
+@limit_option
+@common_options
+def crop(workdir: Path, name: str | None, **values: Any) -> int:
+    """Stage 3: choose one crop per clip, in WORKDIR/crops/NAME.csv.
+
+    \b
+    Methods:
+      foreground      motion that the camera does not explain, with a prior for the centre; a square as large
+                      as the motion needs (--share, --least-side, --most-side), or of an --area
+      mocrop-v1       the paper's first version: vector counts on a coarse grid, greatest sum
+      mocrop-v2       its second version: the longest 1 % of the vectors, weighted by length
+    Controls, to know what a method is worth:
+      full            the whole frame
+      center          the same area in the middle, of the frame's shape
+      center-square   the same area in the middle, square
+      random          one of mocrop-v1's candidate windows, drawn for each clip
+
+    \b
+    Examples:
+      mocrop-prep crop work/
+      mocrop-prep crop work/ --area 0.35 --name tight
+      mocrop-prep crop work/ --shape 3:4-4:3 --share 0.95 --most-side 1 --name roomy
+      mocrop-prep crop work/ --method center-square --area 0.35
+    """
+    from mocrop_prep import workflow
+
+    settings = checked(CropSettings, values)
+    name = check_name(name or settings.method)
+    _check_grid(settings)
+    return _in_workdir(workdir, values, lambda session: workflow.crop(session, settings, name))
+
+
+@cli.command()
+@workdir_argument
+@click.option("--crops", help="Crop manifest to use; needed only if there are several.")
+@settings_options(ShardSettings, RunSettings)
+@click.option("--name", help="Name of the shard set; default is the crop manifest's.")
+@limit_option
+@common_options
+def shard(workdir: Path, crops: str | None, name: str | None, **values: Any) -> int:
+    """Stage 4: write the cropped frames to WORKDIR/shards/NAME.
+
+    \b
+    Examples:
+      mocrop-prep shard work/
+      mocrop-prep shard work/ --crops foreground --setting efficiency --name foreground-192
+      mocrop-prep shard work/ --format parquet --frames uniform:16 --aspect keep --name wide
+    """
+    from mocrop_prep import workflow
+
+    settings = checked(ShardSettings, values)
+    home = opened(workdir)
+    crops = crops or _only_manifest(home)
+    name = check_name(name or crops)
+    return _in_workdir(
+        workdir, values, lambda session: workflow.shard(session, settings, crops=crops, name=name)
+    )
+
+
+def _prepare(source: Path, workdir: Path, values: dict[str, Any]) -> tuple[Workdir, list[Clip]]:
+    """Find the clips first, then make the WORKDIR: a bad SOURCE leaves nothing behind."""
+    from mocrop_prep.clips import find_clips
+    from mocrop_prep.workdir import make_workdir
+
+    wanted = checked(ClipSettings, values)
+    found = find_clips(
+        source,
+        train_lists=[Path(path) for path in wanted.train_list],
+        val_lists=[Path(path) for path in wanted.val_list],
+        test_lists=[Path(path) for path in wanted.test_list],
+        list_split=wanted.list_split,
+        holdout_groups=wanted.holdout_groups,
+        val_fraction=wanted.val_fraction,
+        seed=wanted.seed,
+        limit=wanted.limit,
+    )
+    home = make_workdir(workdir, found.root, searched=source.is_dir())
+    if not values["quiet"]:
+        for note in found.notes:
+            click.echo(f"note: {note}", err=True)
+    return home, found.clips
+
+
+def _session(home: Workdir, clips: list[Clip], values: dict[str, Any]) -> Session:
+    from mocrop_prep.workflow import Session
+
+    return Session(home, clips, checked(RunSettings, values), values["quiet"])
+
+
+def _in_workdir(workdir: Path, values: dict[str, Any], stage: Callable[[Session], StageReport]) -> int:
+    from mocrop_prep.clips import spread
+
+    home = opened(workdir)
+    with home.lock():
+        clips = home.read_clips()
+        limit = values["limit"]
+        session = _session(home, spread(clips, limit) if limit else clips, values)
+        return _finish(session, stage(session))
+
+
+def _finish(session: Session, report: StageReport) -> int:
+    from mocrop_prep.reports import summary_table, write_reports
+
+    write_reports(session.workdir, session.clips, [report])
+    if not session.quiet:
+        for line in summary_table([report]):
+            click.echo(line)
+    if report.failed:
+        click.echo(
+            f"{len(report.failed)} of {len(session.clips)} clips failed: "
+            f"see {session.workdir.reports / 'failures.csv'}",
+            err=True,
+        )
+        return BAD_USAGE if len(report.failed) == len(report.records) else SOME_FAILED
+    return OK
+
+
+def _check_grid(settings: CropSettings) -> None:
+    """Refuse an area that no window of the grid has, before anything is done."""
+    from mocrop_prep.methods import grid_of
+
+    grid_of(settings)
+
+
+def _only_manifest(home: Workdir) -> str:
+    names = home.manifest_names()
+    if len(names) == 1:
+        return names[0]
+    if not names:
+        raise UsageError(f"{home.root} has no crop manifest: run `mocrop-prep crop {home.root}` first")
+    raise UsageError(f"{home.root} has several crop manifests: choose one with --crops ({', '.join(names)})")
