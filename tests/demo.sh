@@ -12,7 +12,7 @@ for control in full center-square; do
     say mocrop-prep crop "$DEMO/work" --method "$control"
     say mocrop-prep shard "$DEMO/work" --crops "$control" --size 112
 done
-for crop in full center-square mocrop-v1; do
+for crop in full center-square foreground; do
     run="$DEMO/runs/$crop"
     if [ -e "$run/predictions.json" ]; then
         continue
@@ -23,7 +23,7 @@ for crop in full center-square mocrop-v1; do
             --epochs 40 --batch-size 8 --segments 2 --min-scale 0.875
     fi
 done
-say mocrop-prep preview "$DEMO/work" --crops mocrop-v1 --crops center-square --boxes "$DEMO/videos/boxes.csv"
-say mocrop-compare "$DEMO/runs/mocrop-v1/predictions.json" "$DEMO/runs/center-square/predictions.json" \
+say mocrop-prep preview "$DEMO/work" --crops foreground --crops center-square --boxes "$DEMO/videos/boxes.csv"
+say mocrop-compare "$DEMO/runs/foreground/predictions.json" "$DEMO/runs/center-square/predictions.json" \
     "$DEMO/runs/full/predictions.json"
 printf '\nThe crops, to look at: %s/work/reports/preview.html\n' "$DEMO"

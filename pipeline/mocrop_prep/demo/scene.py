@@ -40,8 +40,8 @@ def still(_rng: np.random.Generator, frames: int) -> Path:
 
 
 def pan(rng: np.random.Generator, frames: int) -> Path:
-    """Return the path of a camera that turns slowly to one side."""
-    distance = rng.choice([-1, 1]) * rng.uniform(18, 44)
+    """Return the path of a camera that turns to one side, by up to 2.5 pixels a frame."""
+    distance = rng.choice([-1, 1]) * rng.uniform(50, 130)
     return np.stack([np.linspace(-0.5, 0.5, frames) * distance, np.zeros(frames)], axis=1)
 
 
@@ -49,7 +49,7 @@ def shake(rng: np.random.Generator, frames: int) -> Path:
     """Return the path of a camera held in the hand."""
     seconds = np.arange(frames)[:, None] / float(FPS)
     path = np.zeros((frames, 2))
-    for amplitude, low, high in ((1.3, 0.3, 0.7), (0.6, 1.0, 1.8), (0.25, 2.5, 4.0)):
+    for amplitude, low, high in ((3.0, 0.3, 0.7), (1.4, 1.0, 1.8), (0.5, 2.5, 4.0)):
         path += amplitude * np.sin(2 * np.pi * (rng.uniform(low, high, 2) * seconds + rng.uniform(size=2)))
     return path
 
