@@ -10,8 +10,8 @@ from numpy.typing import NDArray
 
 Field = NDArray[np.floating[Any]]
 """A value for each frame and cell: (frames, cells)."""
-Model = tuple[tuple[Field, Field, Field], tuple[Field, Field, Field]]
-"""The motion (u, v) of each frame: a constant, its change along x, and along y; each (frames, 1)."""
+Model = NDArray[np.float64]
+"""The motion, u and v, of each frame: a constant, its change along x, and along y; (2, 3, frames, 1)."""
 KINDS = ("affine", "translation", "none")
 
 _SCALES = (8.0, 2.0, 1.0)
@@ -35,102 +35,99 @@ def fit_camera(
     weights). It starts twice, and the better end is taken for each frame: from an affine model, which finds
     a zoom behind a large actor, and from a translation, which has no slopes for one at the edge to pull.
     """
-    still = np.zeros((len(u), 1))
-    model: Model = ((still, still, still), (still, still, still))
     if kind == "none":
-        return model
-    pushed = _fit_translation(weights, u, v)
+        return np.zeros((2, 3, len(u), 1))
+    seen = _Seen(weights, np.stack([u, v]), x, y)
+    pushed = _fit_translation(seen, weights)
     for scale in _PUSHED:
-        pushed = _fit_translation(_trusted(weights, u, v, x, y, pushed, scale * unit), u, v)
+        pushed = _fit_translation(seen, _trusted(seen, pushed, scale * unit))
     if kind == "translation":
         return pushed
-    basis = np.stack([np.ones_like(x), x, y], axis=1)
-    products = np.stack([basis[:, 0], x, y, x * x, x * y, y * y], axis=1)
-
-    def turned(model: Model, scales: Sequence[float]) -> Model:
-        for scale in scales:
-            model = _fit(_trusted(weights, u, v, x, y, model, scale * unit), u, v, basis, products)
-        return model
-
-    model = turned(_fit(weights, u, v, basis, products), _SCALES)
-    other = turned(pushed, _TURNED)
-    better = _loss(weights, u, v, x, y, other, unit) < _loss(weights, u, v, x, y, model, unit)
-    return _chosen(better[:, np.newaxis], other, model)
+    model, other = _turned(seen, _fit(seen, weights), _SCALES, unit), _turned(seen, pushed, _TURNED, unit)
+    better = _loss(seen, other, unit) < _loss(seen, model, unit)
+    return np.where(better[:, np.newaxis], other, model)
 
 
 def camera_motion(model: Model, x: Field, y: Field) -> tuple[Field, Field]:
     """Return the camera's motion (u, v) in pixels at the places `x`, `y`: (frames, places)."""
-    motions = []
-    for constant, along_x, along_y in model:
-        motion = along_x * x
-        motion += along_y * y
-        motion += constant
-        motions.append(motion)
-    return motions[0], motions[1]
+    u, v = _at(model, x, y)
+    return u, v
 
 
-def _squared_distance(u: Field, v: Field, x: Field, y: Field, model: Model) -> Field:
-    far, away = camera_motion(model, x, y)
-    far -= u
-    away -= v
-    far *= far
+class _Seen:
+    """What is seen of the motion: weights (frames, cells), motion (2, frames, cells), places of the cells.
+
+    `basis` (cells, 3) and `products` (cells, 6) are the terms of the model and those of its normal equations.
+    """
+
+    def __init__(self, weights: Field, motion: Field, x: Field, y: Field) -> None:
+        self.weights, self.motion, self.x, self.y = weights, motion, x, y
+        self.basis = np.stack([np.ones_like(x), x, y], axis=1)
+        self.products = np.stack([self.basis[:, 0], x, y, x * x, x * y, y * y], axis=1)
+
+
+def _at(model: Model, x: Field, y: Field) -> Model:
+    """Return the motion (2, frames, places) of a model."""
+    motion: Model = model[:, 1] * x
+    motion += model[:, 2] * y
+    motion += model[:, 0]
+    return motion
+
+
+def _squared_distance(seen: _Seen, model: Model) -> Field:
+    away = _at(model, seen.x, seen.y)
+    away -= seen.motion
     away *= away
-    far += away
+    far: Field = away[0]
+    far += away[1]
     return far
 
 
-def _trusted(weights: Field, u: Field, v: Field, x: Field, y: Field, model: Model, scale: float) -> Field:
+def _trusted(seen: _Seen, model: Model, scale: float) -> Field:
     """Return the weights less what is far from a model."""
-    far = _squared_distance(u, v, x, y, model)
+    far = _squared_distance(seen, model)
     far += scale * scale
     trust = np.divide(scale * scale, far, out=far)
     trust *= trust
-    trust *= weights
+    trust *= seen.weights
     return trust
 
 
-def _loss(weights: Field, u: Field, v: Field, x: Field, y: Field, model: Model, scale: float) -> Field:
+def _loss(seen: _Seen, model: Model, scale: float) -> Field:
     """Return how much of each frame a model leaves unexplained: (frames,), rounded as the models are."""
-    far = _squared_distance(u, v, x, y, model)
-    total = np.maximum(weights.sum(axis=1), _FAINT)
-    unexplained: Field = np.rint((weights * far / (far + scale * scale)).sum(axis=1) / total * 2**20)
+    far = _squared_distance(seen, model)
+    total = np.maximum(seen.weights.sum(axis=1), _FAINT)
+    unexplained: Field = np.rint((seen.weights * far / (far + scale * scale)).sum(axis=1) / total * 2**20)
     return unexplained
 
 
-def _chosen(where: NDArray[np.bool_], first: Model, second: Model) -> Model:
-    u, v = (
-        tuple(np.where(where, ours, theirs) for ours, theirs in zip(*axes, strict=True))
-        for axes in zip(first, second, strict=True)
-    )
-    return (u[0], u[1], u[2]), (v[0], v[1], v[2])
+def _turned(seen: _Seen, model: Model, scales: Sequence[float], unit: float) -> Model:
+    for scale in scales:
+        model = _fit(seen, _trusted(seen, model, scale * unit))
+    return model
 
 
-def _fit_translation(weights: Field, u: Field, v: Field) -> Model:
-    """Return the weighted mean of u and v."""
+def _fit_translation(seen: _Seen, weights: Field) -> Model:
+    """Return the weighted mean of the motion."""
     n = np.maximum(weights.sum(axis=1), _FAINT)
-    models = []
-    for motion in (u, v):
-        mean = np.rint((weights * motion).sum(axis=1) / n * _STEPS)[:, np.newaxis] / _STEPS
-        models.append((mean, np.zeros_like(mean), np.zeros_like(mean)))
-    return models[0], models[1]
+    model = np.zeros((2, 3, len(weights), 1))
+    model[:, 0, :, 0] = np.rint((weights * seen.motion).sum(axis=2) / n * _STEPS) / _STEPS
+    return model
 
 
-def _fit(weights: Field, u: Field, v: Field, basis: Field, products: Field) -> Model:
-    """Return the weighted least squares fit of u and v."""
-    n, sx, sy, sxx, sxy, syy = (weights @ products).T
+def _fit(seen: _Seen, weights: Field) -> Model:
+    """Return the weighted least squares fit of the motion."""
+    n, sx, sy, sxx, sxy, syy = (weights @ seen.products).T
     n = np.maximum(n, _FAINT)
     mx, my = sx / n, sy / n
     ridge = _RIDGE * n
     xx, xy, yy = sxx - sx * mx + ridge, sxy - sx * my, syy - sy * my + ridge
     determinant = xx * yy - xy * xy
-    models = []
-    for motion in (u, v):
-        total, along_x, along_y = ((weights * motion) @ basis).T
-        mean = total / n
-        px, py = along_x - mean * sx, along_y - mean * sy
-        slope_x = (yy * px - xy * py) / determinant
-        slope_y = (xx * py - xy * px) / determinant
-        terms = (mean - slope_x * mx - slope_y * my, slope_x, slope_y)
-        constant, by_x, by_y = (np.rint(term * _STEPS)[:, np.newaxis] / _STEPS for term in terms)
-        models.append((constant, by_x, by_y))
-    return models[0], models[1]
+    total, along_x, along_y = np.moveaxis((weights * seen.motion) @ seen.basis, 2, 0)  # each (2, frames)
+    mean = total / n
+    px, py = along_x - mean * sx, along_y - mean * sy
+    slope_x = (yy * px - xy * py) / determinant
+    slope_y = (xx * py - xy * px) / determinant
+    terms = np.stack([mean - slope_x * mx - slope_y * my, slope_x, slope_y], axis=1)
+    model: Model = np.rint(terms * _STEPS)[..., np.newaxis] / _STEPS
+    return model
