@@ -23,7 +23,7 @@ for crop in full center-square foreground; do
             --epochs 40 --batch-size 8 --segments 2 --min-scale 0.875
     fi
 done
-say mocrop-prep preview "$DEMO/work" --crops foreground --crops center-square --boxes "$DEMO/videos/boxes.csv"
+say mocrop-prep preview "$DEMO/work" --all --crops foreground --crops center-square --boxes "$DEMO/videos/boxes.csv"
 say mocrop-compare "$DEMO/runs/foreground/predictions.json" "$DEMO/runs/center-square/predictions.json" \
     "$DEMO/runs/full/predictions.json"
 printf '\nThe crops, to look at: %s/work/reports/preview.html\n' "$DEMO"
