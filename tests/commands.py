@@ -18,7 +18,14 @@ from mocrop_prep.config import CropSettings
 
 DEFAULT = CropSettings().method
 """The method, and so the name of the manifest and the set, of a command that says nothing else."""
-COMMAND = (sys.executable, "-c", "from mocrop_prep.cli import main; main()")
+# a job that a shell started in the background ignores SIGINT, and so would all that it starts
+PROGRAM = """
+import signal
+signal.signal(signal.SIGINT, signal.default_int_handler)
+from mocrop_prep.cli import main
+main()
+"""
+COMMAND = (sys.executable, "-c", PROGRAM)
 
 
 @dataclass(frozen=True)
