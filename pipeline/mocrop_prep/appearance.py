@@ -79,6 +79,7 @@ class AppearanceGauge:
 
     def add(self, luma: NDArray[np.uint8]) -> None:
         """Take in the luma of one of the frames in `numbers`, (height, width)."""
+        cv2.ipp.setUseIPP(False)  # it rounds differently on other processors; a thread's own switch
         for greatest, axis in ((self._rows, 1), (self._columns, 0)):
             np.maximum(greatest, luma.max(axis=axis), out=greatest)
         picture = _reduced(luma)
