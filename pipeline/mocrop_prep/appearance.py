@@ -15,6 +15,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from mocrop_prep.evenly import evenly_spread
 from mocrop_prep.geometry import Lattice
 
 LOOKS = 4
@@ -61,8 +62,7 @@ def coarse_lattice(width: int, height: int) -> Lattice:
 
 def frames_to_look_at(key_frames: Sequence[int]) -> frozenset[int]:
     """Return the numbers of up to LOOKS key frames, evenly spread."""
-    count = min(LOOKS, len(key_frames))
-    return frozenset(key_frames[(2 * look + 1) * len(key_frames) // (2 * count)] for look in range(count))
+    return frozenset(key_frames[place] for place in evenly_spread(LOOKS, len(key_frames)))
 
 
 class AppearanceGauge:

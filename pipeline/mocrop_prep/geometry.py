@@ -20,6 +20,10 @@ class Box:
     w: int
     h: int
 
+    def central(self, w: int, h: int) -> Box:
+        """Return the box of another size around the same centre, to half a pixel."""
+        return Box(self.x + (self.w - w) // 2, self.y + (self.h - h) // 2, w, h)
+
 
 @dataclass(frozen=True, slots=True)
 class Lattice:

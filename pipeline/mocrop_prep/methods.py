@@ -14,6 +14,7 @@ from mocrop_prep.config import CropSettings, parse_grid
 from mocrop_prep.errors import UsageError
 from mocrop_prep.geometry import Box, Lattice
 from mocrop_prep.motion import IMPORTANCE, DensityMap, Importance, ImportanceDensity, UniformDensity
+from mocrop_prep.placement import DensityIntegral
 from mocrop_prep.vectors import Vectors
 from mocrop_prep.windows import Score, Window, best_window, candidate_shapes
 
@@ -21,6 +22,7 @@ DEFAULT_GRIDS = {"mocrop-v2": (9, 16)}
 _PAPER_GRID = (6, 8)
 _GRIDLESS = ("full", "center", "center-square")
 _CONTROLS = (*_GRIDLESS, "random")
+_WINDOWED = ("mocrop-v1", "mocrop-v2", "random")  # their crops are windows of cells
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,12 +106,13 @@ class CropChooser:
         else:
             window = self._search(density.cells)
             box, score = pixel_box(self._lattice, window), window.score
-        return Choice(box, reason, density, motion_inside(density.cells, self._lattice, box), score)
+        inside = DensityIntegral(density.cells, self._lattice).share_inside(box)
+        return Choice(box, reason, density, inside, score)
 
     def _control(self, rng: np.random.Generator) -> Box:
         area, lattice = self._settings.covered, self._lattice
         if self._settings.method == "full":
-            return Box(0, 0, lattice.width, lattice.height)
+            return _frame(lattice)
         if self._settings.method == "center":
             return center_box(lattice, area)
         if self._settings.method == "center-square":
@@ -143,9 +146,7 @@ def grid_of(settings: CropSettings) -> tuple[int, int]:
     rows, columns = (
         parse_grid(settings.grid) if settings.grid else DEFAULT_GRIDS.get(settings.method, _PAPER_GRID)
     )
-    if settings.method not in (*_GRIDLESS, "foreground") and not candidate_shapes(
-        rows, columns, settings.covered
-    ):
+    if settings.method in _WINDOWED and not candidate_shapes(rows, columns, settings.covered):
         raise UsageError(
             f"--area {settings.covered:g} on a grid of {rows}x{columns}: no window of cells is within 10 % "
             "of it; take a finer --grid"
@@ -182,14 +183,14 @@ def pixel_box(lattice: Lattice, window: Window) -> Box:
 def center_box(lattice: Lattice, area: float) -> Box:
     """Return the centred crop of the frame's own shape."""
     side = math.sqrt(area)
-    return _centered(lattice, max(1, round(lattice.width * side)), max(1, round(lattice.height * side)))
+    return _frame(lattice).central(max(1, round(lattice.width * side)), max(1, round(lattice.height * side)))
 
 
 def center_square_box(lattice: Lattice, area: float) -> Box:
     """Return the centred square of the area, or the largest that fits."""
     side = round(math.sqrt(area * lattice.width * lattice.height))
     side = max(1, min(side, lattice.width, lattice.height))
-    return _centered(lattice, side, side)
+    return _frame(lattice).central(side, side)
 
 
 def random_box(lattice: Lattice, shapes: list[tuple[int, int]], rng: np.random.Generator) -> Box:
@@ -203,21 +204,5 @@ def random_box(lattice: Lattice, shapes: list[tuple[int, int]], rng: np.random.G
     return pixel_box(lattice, placements[int(rng.integers(len(placements)))])
 
 
-def motion_inside(cells: NDArray[np.int64], lattice: Lattice, box: Box) -> float | None:
-    """Return the share of the density inside a box, cells counted by the part of them that it covers."""
-    total = float(cells.sum())
-    if not total:
-        return None
-    columns = _coverage(lattice.column_edges(), box.x, box.x + box.w)
-    rows = _coverage(lattice.row_edges(), box.y, box.y + box.h)
-    return float(rows @ cells @ columns) / total
-
-
-def _coverage(edges: NDArray[np.int64], start: int, stop: int) -> NDArray[np.float64]:
-    overlap = np.minimum(edges[1:], stop) - np.maximum(edges[:-1], start)
-    shares: NDArray[np.float64] = np.maximum(overlap, 0) / np.maximum(np.diff(edges), 1)
-    return shares
-
-
-def _centered(lattice: Lattice, width: int, height: int) -> Box:
-    return Box((lattice.width - width) // 2, (lattice.height - height) // 2, width, height)
+def _frame(lattice: Lattice) -> Box:
+    return Box(0, 0, lattice.width, lattice.height)

@@ -73,6 +73,11 @@ class DensityIntegral:
         mass -= along.take(first, axis=0) * self._down[top]
         return mass
 
+    def share_inside(self, box: Box) -> float | None:
+        """Return the share of the mass inside one box; None for an empty map."""
+        mass = self.inside(box.w, box.h, np.array([box.x]), np.array([box.y]))
+        return self.share(int(mass[0, 0])) if self.total else None
+
     def share(self, mass: int) -> float:
         """Return a mass as a share of the total, correctly rounded; 0 for an empty map."""
         return mass / (self.total or 1)

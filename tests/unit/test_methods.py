@@ -22,9 +22,9 @@ from mocrop_prep.methods import (
     center_box,
     center_square_box,
     grid_of,
-    motion_inside,
     pixel_box,
 )
+from mocrop_prep.placement import DensityIntegral
 from mocrop_prep.vectors import Vectors
 from mocrop_prep.windows import Window
 
@@ -328,12 +328,12 @@ class TestMotionInside:
             r, c = bisect_right(ys, py) - 1, bisect_right(xs, px) - 1
             pixels = (ys[r + 1] - ys[r]) * (xs[c + 1] - xs[c])
             inside += Fraction(int(cells[r, c]), pixels)
-        share = motion_inside(cells, Lattice(rows, columns, width, height), box)
+        share = DensityIntegral(cells, Lattice(rows, columns, width, height)).share_inside(box)
         assert share == pytest.approx(float(inside / int(cells.sum())), rel=1e-12, abs=1e-15)
 
     def test_an_empty_map_has_no_share(self) -> None:
         lattice = Lattice(6, 8, 320, 240)
-        assert motion_inside(np.zeros((6, 8), np.int64), lattice, Box(0, 0, 320, 240)) is None
+        assert DensityIntegral(np.zeros((6, 8), np.int64), lattice).share_inside(Box(0, 0, 320, 240)) is None
 
     @pytest.mark.parametrize("size", [(320, 240), (18, 34), (16, 16)])
     @pytest.mark.parametrize("grid", ["6x8", "16x16", "20x20"])

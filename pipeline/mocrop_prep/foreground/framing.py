@@ -51,7 +51,8 @@ FRAMING = Framing()
 class ForegroundChooser:
     """Chooses the crop of one clip from its foreground motion: `add` its vectors in order, then `choose`.
 
-    Without an area in `settings` the crop is the smallest that holds `settings.share` of the density.
+    Without an area in `settings` the crop is as large as the smallest that holds `settings.share` of the
+    density.
     """
 
     def __init__(
@@ -83,16 +84,14 @@ class ForegroundChooser:
         candidates = self._sizes(content, integral, sure=not reason)
         if reason:
             # of a range of shapes the squarest
-            box, score = _central(max(candidates, key=lambda size: (min(size), max(size))), content), None
+            box, score = content.central(*max(candidates, key=lambda size: (min(size), max(size)))), None
         else:
             weighted = self._weighted(density.cells, content)
             place = best_placement(
                 DensityIntegral(weighted, self._density.lattice), candidates, self._step, content
             )
             box, score = Box(place.x, place.y, place.w, place.h), place.share
-        inside = integral.inside(box.w, box.h, np.array([box.x]), np.array([box.y]))
-        share = integral.share(int(inside[0, 0])) if integral.total else None
-        return Choice(box, reason, density, share, score, confidence)
+        return Choice(box, reason, density, integral.share_inside(box), score, confidence)
 
     def _doubt(self, density: DensityMap, confidence: float) -> str:
         if min(self._info.width, self._info.height) < _LEAST_SIDE:
@@ -136,10 +135,6 @@ def _concentration(cells: NDArray[np.int64]) -> float:
     """Return 1 less the share of the frame that the density covers: 0 if it is everywhere the same."""
     total, squares = int(cells.sum()), float((cells.astype(np.float64) ** 2).sum())
     return 1 - total * total / (squares * cells.size) if squares else 0.0
-
-
-def _central(size: Size, content: Box) -> Box:
-    return Box(content.x + (content.w - size[0]) // 2, content.y + (content.h - size[1]) // 2, *size)
 
 
 def _prior(edges: NDArray[np.int64], start: int, length: int, width: float) -> NDArray[np.float64]:

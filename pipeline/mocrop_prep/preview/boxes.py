@@ -6,11 +6,9 @@ from collections.abc import Collection
 
 import numpy as np
 
-from mocrop_prep.boxes import ActorBox, read_boxes
+from mocrop_prep.boxes import ActorBox
 from mocrop_prep.evaluation.shares import share_inside
 from mocrop_prep.geometry import Box
-
-__all__ = ["ActorBox", "inside_share", "nearest_boxes", "read_boxes"]
 
 
 def nearest_boxes(boxes: Collection[ActorBox], frame: int, width: int, height: int) -> list[ActorBox]:

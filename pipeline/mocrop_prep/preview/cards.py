@@ -10,9 +10,9 @@ from xml.etree.ElementTree import Element
 
 from mocrop_manifests import CropRow
 
+from mocrop_prep.boxes import ActorBox
 from mocrop_prep.geometry import Box
 from mocrop_prep.preview.blocks import note, swatch
-from mocrop_prep.preview.boxes import ActorBox
 from mocrop_prep.preview.exhibit import Exhibit
 from mocrop_prep.preview.figures import density_panel, frame_panel, frame_words, strip_figure
 from mocrop_prep.preview.markup import tag

@@ -7,9 +7,9 @@ from xml.etree.ElementTree import Element
 
 from mocrop_manifests import CropRow
 
+from mocrop_prep.boxes import ActorBox
 from mocrop_prep.geometry import Box
 from mocrop_prep.preview.arrows import STRETCH
-from mocrop_prep.preview.boxes import ActorBox
 from mocrop_prep.preview.exhibit import Exhibit
 from mocrop_prep.preview.markup import picture, tag
 from mocrop_prep.preview.stored import Strip

@@ -14,11 +14,11 @@ from mocrop_manifests import CropRow, DatasetIndex, ManifestError, ShardEntry, r
 
 from mocrop_prep.config import ShardSettings
 from mocrop_prep.errors import ClipError, UsageError
+from mocrop_prep.evenly import evenly_spread
 from mocrop_prep.preview.draw import strip_webp
 from mocrop_prep.samples import Sample
 from mocrop_prep.shards import FORMS, SampleFile, plan_shards
 from mocrop_prep.shardset import ShardSet
-from mocrop_prep.stages.shard import evenly_spread
 from mocrop_prep.workdir import Workdir
 
 _MOST_FRAMES = 8

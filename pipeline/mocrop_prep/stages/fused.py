@@ -51,9 +51,10 @@ def fuse_clip(
             loop_filter=needs_loop_filter(shard),
             gauge=gauge,
         )
+        appearance = gauge.result()
         if motion is not None:
-            writer.describe(gauge.result())
-    row = crop_row(clip, index.info, chooser.choose(gauge.result()), crop)
+            writer.describe(appearance)
+    row = crop_row(clip, index.info, chooser.choose(appearance), crop)
     return row, write_sample(row, index, numbers, [pictures[n] for n in numbers], target, shard)
 
 

@@ -10,17 +10,11 @@ from mocrop_manifests import CropRow
 
 from mocrop_prep.config import ShardSettings, parse_frames
 from mocrop_prep.errors import ClipError
+from mocrop_prep.evenly import evenly_spread
 from mocrop_prep.geometry import Box
 from mocrop_prep.pictures import Planar, render_jpeg
 from mocrop_prep.samples import Sample, SampleInfo, clip_members, tar_bytes
 from mocrop_prep.video import StreamIndex, decode_clip, decode_key_frames, index_stream
-
-
-def evenly_spread(count: int, total: int) -> list[int]:
-    """Return `count` positions out of `total`, each in the middle of its equal part; all if fewer."""
-    if count >= total:
-        return list(range(total))
-    return [(2 * part + 1) * total // (2 * count) for part in range(count)]
 
 
 def frames_to_keep(index: StreamIndex, settings: ShardSettings) -> list[int]:
