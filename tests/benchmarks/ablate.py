@@ -32,6 +32,7 @@ from tests.benchmarks.ablation.report import NOTES, cost_lines, retention_body, 
 from tests.benchmarks.ablation.retention import retention
 from tests.benchmarks.bench_crops import probe, say
 from tests.benchmarks.crop_bench import sets
+from tests.benchmarks.crop_bench.arguments import bench_parser
 from tests.benchmarks.crop_bench.sets import SHARED
 
 SETS = ("demo", "divers")
@@ -99,13 +100,7 @@ def probes(arguments: argparse.Namespace, run: RunSettings) -> dict[str, Any]:
 
 def main(words: Sequence[str] | None = None) -> None:
     """Measure, print, and write the JSON file."""
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
-    parser.add_argument("--work", type=Path, default=Path("demo/bench-crops"), help="what is computed once")
-    parser.add_argument("--demo", type=Path, default=Path("demo"), help="its videos/ is the demo set")
-    parser.add_argument("--jobs", type=int, default=0, help="worker processes; 0 takes one for each core")
-    parser.add_argument("--quick", action="store_true", help=f"{sets.QUICK} clips of each set")
+    parser = bench_parser(__doc__)
     parser.add_argument("--on", action="append", choices=SETS, help="this set alone; may be repeated")
     parser.add_argument(
         "--set",
@@ -119,7 +114,6 @@ def main(words: Sequence[str] | None = None) -> None:
     parser.add_argument("--timed", type=int, default=12, help="clips of each set that are timed")
     parser.add_argument("--rounds", type=int, default=9, help="rounds of timing, of which the least counts")
     parser.add_argument("--probe", action="store_true", help="linear probes too, on UCF101 and Weizmann")
-    parser.add_argument("--json", type=Path)
     arguments = parser.parse_args(words)
     arguments.on, arguments.only = arguments.on or SETS, arguments.only or PARTS
     run = RunSettings(jobs=arguments.jobs)

@@ -25,6 +25,7 @@ from mocrop_prep.evaluation import Request, evaluate_crops, evaluation_json, eva
 from mocrop_prep.runner import worker_count
 
 from tests.benchmarks.crop_bench import backbones, sets
+from tests.benchmarks.crop_bench.arguments import bench_parser
 from tests.benchmarks.crop_bench.contenders import Contender, contenders
 from tests.benchmarks.crop_bench.features import clip_features
 from tests.benchmarks.crop_bench.paired import results
@@ -107,16 +108,9 @@ def probes(arguments: argparse.Namespace, run: RunSettings) -> dict[str, Any]:
 
 def main() -> None:
     """Measure, print, and write the JSON file."""
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
-    parser.add_argument("--work", type=Path, default=Path("demo/bench-crops"), help="what is computed once")
-    parser.add_argument("--demo", type=Path, default=Path("demo"), help="its videos/ is the demo set")
-    parser.add_argument("--jobs", type=int, default=0, help="worker processes; 0 takes one for each core")
-    parser.add_argument("--quick", action="store_true", help=f"{sets.QUICK} clips of each set")
+    parser = bench_parser(__doc__)
     parser.add_argument("--only", action="append", choices=PARTS, help="this part alone; may be repeated")
     parser.add_argument("--backbone", action="append", choices=backbones.NAMES, help="may be repeated")
-    parser.add_argument("--json", type=Path)
     arguments = parser.parse_args()
     arguments.backbone = arguments.backbone or DEFAULT_BACKBONES
     run = RunSettings(jobs=arguments.jobs)
