@@ -9,6 +9,7 @@ import json
 import os
 import subprocess
 import sys
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -60,10 +61,10 @@ def ok(*arguments: object) -> Outcome:
     return outcome
 
 
-def start(*arguments: object, **environment: str) -> subprocess.Popen[str]:
-    """Start mocrop-prep in a process group of its own."""
+def start(*arguments: object, through: Sequence[str] = (), **environment: str) -> subprocess.Popen[str]:
+    """Start mocrop-prep in a process group of its own, `through` a command that runs commands if given."""
     return subprocess.Popen(
-        [*COMMAND, *(str(argument) for argument in arguments)],
+        [*through, *COMMAND, *(str(argument) for argument in arguments)],
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,

@@ -8,7 +8,9 @@ from importlib.metadata import PackageNotFoundError, version
 from mocrop_manifests.clips import Clip, read_clips, write_clips
 from mocrop_manifests.crops import CropRow, read_crops, write_crops
 from mocrop_manifests.dataset import DatasetIndex, ShardEntry, read_dataset, write_dataset
-from mocrop_manifests.tables import ManifestError
+from mocrop_manifests.errors import ManifestError
+from mocrop_manifests.extras import Extras
+from mocrop_manifests.tables import read_extras
 
 try:
     __version__ = version("mocrop")
@@ -19,12 +21,14 @@ __all__ = [
     "Clip",
     "CropRow",
     "DatasetIndex",
+    "Extras",
     "ManifestError",
     "ShardEntry",
     "__version__",
     "read_clips",
     "read_crops",
     "read_dataset",
+    "read_extras",
     "write_clips",
     "write_crops",
     "write_dataset",

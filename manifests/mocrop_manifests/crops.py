@@ -6,19 +6,25 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
-from mocrop_manifests.clips import SPLITS, check_ids
-from mocrop_manifests.tables import ManifestError, column, format_rows, parse_rows, read_text
+from mocrop_manifests.clips import MOST_CLASSES, SPLITS, check_ids
+from mocrop_manifests.errors import ManifestError
+from mocrop_manifests.extras import Extras
+from mocrop_manifests.tables import column, format_rows, parse_rows, read_text
+from mocrop_manifests.versions import add_columns, versioned
 
 STATUSES = ("ok", "fallback", "failed")
 
 
+@versioned(add_columns("confidence", "damaged"))  # version 2
 @dataclass(frozen=True, slots=True)
 class CropRow:
     """One clip and its crop; the measured columns are None for a clip that failed before they were known."""
 
     clip_id: str = column("name of the clip in every output")
     path: str = column("the video's path below SOURCE, with `/`")
-    label: int = column("class index, from 0, in the order of the sorted class names", low=0)
+    label: int = column(
+        "class index, from 0, in the order of the sorted class names", low=0, high=MOST_CLASSES - 1
+    )
     label_name: str = column("class name")
     split: str = column("part of the data set", choices=SPLITS)
     group: str = column("clips that must stay in one split share it; empty if unknown")
@@ -50,33 +56,46 @@ class CropRow:
         unit="share",
         default=None,
     )
+    damaged: int | None = column(
+        "packets or frames of the source that were damaged; empty if not known", low=0, default=None
+    )
 
 
-def write_crops(rows: Iterable[CropRow]) -> str:
-    """Return the text of a crop manifest, sorted by clip_id."""
-    return format_rows(CropRow, sorted(rows, key=lambda row: row.clip_id))
+def write_crops(rows: Iterable[CropRow], extras: Extras | None = None) -> str:
+    """Return the text of a crop manifest, sorted by clip_id, with the columns of others that are kept."""
+    return format_rows(CropRow, sorted(rows, key=lambda row: row.clip_id), extras)
 
 
 def read_crops(path: Path) -> list[CropRow]:
-    """Read and validate a crop manifest; raises ManifestError with the line at fault."""
+    """Read and validate a crop manifest of any version; raises ManifestError with line and column."""
     rows = parse_rows(CropRow, read_text(path), path)
     check_ids({line: row.clip_id for line, row in rows.items()}, path)
     for line, row in rows.items():
         problem = _problem(row)
         if problem:
-            raise ManifestError(f"{path}:{line}: {problem}")
+            raise ManifestError(f"{path}:{line}: column {problem}")
     return list(rows.values())
 
 
 def _problem(row: CropRow) -> str:
+    """Return the column at fault and what is wrong with it; empty for a row that agrees with itself."""
     if row.status == "failed":
-        return "" if row.reason else "column reason: a failed clip needs a reason"
+        return "" if row.reason else "reason: empty; a failed clip needs a reason"
     if (row.status == "fallback") != bool(row.reason):
-        return f"column reason: {row.reason!r} does not go with status {row.status}"
-    numbers = (row.width, row.height, row.x, row.y, row.w, row.h, row.frames, row.area)
-    if any(number is None for number in numbers):
-        return f"a clip with status {row.status} needs a size and a crop"
-    width, height, x, y, w, h = (int(n or 0) for n in numbers[:6])
-    if w < 1 or h < 1 or x < 0 or y < 0 or x + w > width or y + h > height:
-        return f"crop {w}x{h}+{x}+{y} is not inside the frame of {width}x{height}"
-    return ""
+        return f"reason: {row.reason[:60]!r} does not go with status {row.status}"
+    for name in ("width", "height", "x", "y", "w", "h", "frames", "area"):
+        if getattr(row, name) is None:
+            return f"{name}: empty; a clip with status {row.status} needs a size and a crop"
+    return _outside(row)
+
+
+def _outside(row: CropRow) -> str:
+    width, height, x, y, w, h = (int(n or 0) for n in (row.width, row.height, row.x, row.y, row.w, row.h))
+    faults = {
+        "w": not 1 <= w <= width,
+        "h": not 1 <= h <= height,
+        "x": not 0 <= x <= width - w,
+        "y": not 0 <= y <= height - h,
+    }
+    name = next((name for name, wrong in faults.items() if wrong), "")
+    return f"{name}: crop {w}x{h}+{x}+{y} is not inside the frame of {width}x{height}" if name else ""

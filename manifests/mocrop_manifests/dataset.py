@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from mocrop_manifests.tables import ManifestError
+from mocrop_manifests.errors import ManifestError
 
 FORMAT = "mocrop-shards"
 VERSION = 1
@@ -75,7 +75,9 @@ def read_dataset(folder: Path, *, verify: bool = False) -> DatasetIndex:
         body = json.loads(path.read_bytes())
     except FileNotFoundError:
         raise ManifestError(f"{path}: no such file; is {folder} a shard set?") from None
-    except (json.JSONDecodeError, UnicodeDecodeError) as error:
+    except OSError as error:
+        raise ManifestError(f"{path}: cannot be read: {error.strerror}") from None
+    except (ValueError, RecursionError) as error:
         raise ManifestError(f"{path}: not valid JSON: {error}") from None
     index = _parse_index(body, path)
     for shard in index.shards:
@@ -90,17 +92,22 @@ def shard_problem(folder: Path, shard: ShardEntry, *, verify: bool) -> str:
     path = folder / shard.file
     try:
         size = path.stat().st_size
+        if size != shard.bytes:
+            return f"{path}: {size} bytes where dataset.json says {shard.bytes}; make the shards again"
+        digest = _sha256(path) if verify else shard.sha256
     except FileNotFoundError:
         return f"{path}: the shard is missing"
-    if size != shard.bytes:
-        return f"{path}: {size} bytes where dataset.json says {shard.bytes}; make the shards again"
-    if verify:
-        with path.open("rb") as stream:
-            digest = hashlib.file_digest(stream, "sha256").hexdigest()
-        if digest != shard.sha256:
-            said = shard.sha256[:12]
-            return f"{path}: sha256 {digest[:12]} where dataset.json says {said}; make the shards again"
+    except OSError as error:
+        return f"{path}: the shard cannot be read: {error.strerror}"
+    if digest != shard.sha256:
+        said = shard.sha256[:12]
+        return f"{path}: sha256 {digest[:12]} where dataset.json says {said}; make the shards again"
     return ""
+
+
+def _sha256(path: Path) -> str:
+    with path.open("rb") as stream:
+        return hashlib.file_digest(stream, "sha256").hexdigest()
 
 
 def _parse_index(body: Any, path: Path) -> DatasetIndex:
@@ -114,13 +121,20 @@ def _parse_index(body: Any, path: Path) -> DatasetIndex:
     fields["shards"] = [ShardEntry(**_checked(entry, ShardEntry, path)) for entry in fields["shards"]]
     index = DatasetIndex(**fields)
     for shard in index.shards:
-        if Path(shard.file).name != shard.file or shard.file in ("", ".."):
+        if not _is_plain(shard.file):
             raise ManifestError(f"{path}: shard name {shard.file!r} leaves the folder or names no file")
+    if not _is_plain(index.crops.get("name")) or not isinstance(index.crops.get("sha256"), str):
+        raise ManifestError(f"{path}: DatasetIndex.crops needs the name and the sha256 of a manifest")
     if len({shard.file for shard in index.shards}) != len(index.shards):
         raise ManifestError(f"{path}: a shard is listed twice")
     if index.storage not in STORAGES or index.sample not in SAMPLES:
         raise ManifestError(f"{path}: unknown storage {index.storage!r} or sample {index.sample!r}")
     return index
+
+
+def _is_plain(name: Any) -> bool:
+    """Say whether a name is that of a file in a folder: one part of a path, and nothing that is not shown."""
+    return isinstance(name, str) and name.isprintable() and name not in ("", "..") and Path(name).name == name
 
 
 def _checked(body: Any, kind: type[Any], path: Path) -> dict[str, Any]:
@@ -130,7 +144,26 @@ def _checked(body: Any, kind: type[Any], path: Path) -> dict[str, Any]:
     for name, hint in typing.get_type_hints(kind).items():
         if name not in body:
             raise ManifestError(f"{path}: {kind.__name__} lacks {name}")
-        if not isinstance(body[name], typing.get_origin(hint) or hint):
-            raise ManifestError(f"{path}: {kind.__name__}.{name} is not a {hint}")
+        if not _fits(body[name], hint):
+            raise ManifestError(f"{path}: {kind.__name__}.{name} is not {_in_words(hint)}")
         values[name] = body[name]
     return values
+
+
+def _in_words(hint: Any) -> str:
+    words = {int: "a whole number from 0", str: "a text"}
+    return words.get(hint) or f"a {hint}"
+
+
+def _fits(value: Any, hint: Any) -> bool:
+    """Say whether a value of JSON is of a type; shards are looked at one by one, with their own names."""
+    base, inner = typing.get_origin(hint) or hint, typing.get_args(hint)
+    if hint is Any or base is ShardEntry:
+        return True
+    if base is int:
+        return type(value) is int and value >= 0
+    if base is str:
+        # half of a surrogate pair is valid in JSON and in no file name, table or terminal
+        return isinstance(value, str) and not any("\ud800" <= mark <= "\udfff" for mark in value)
+    parts = value.values() if isinstance(value, dict) else value
+    return isinstance(value, base) and all(_fits(part, inner[-1]) for part in parts)

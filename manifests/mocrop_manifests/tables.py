@@ -2,21 +2,21 @@
 
 from __future__ import annotations
 
-import csv
 import dataclasses
-import io
-import math
-import types
 import typing
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any, TypeVar
 
+from mocrop_manifests.cells import cell_parser, format_cell
+from mocrop_manifests.errors import ManifestError
+from mocrop_manifests.extras import Extras
+from mocrop_manifests.raw import RawTable, parse_raw, read_text
+from mocrop_manifests.versions import VERSION, migrate, newest_version
+
 Row = TypeVar("Row")
 
-
-class ManifestError(ValueError):
-    """A table or index that does not hold what its schema promises; the message says where."""
+__all__ = ["column", "columns", "format_rows", "parse_rows", "read_extras", "read_text"]
 
 
 def column(
@@ -25,13 +25,14 @@ def column(
     unit: str = "",
     choices: tuple[str, ...] = (),
     low: int | None = None,
+    high: int | None = None,
     default: Any = dataclasses.MISSING,
 ) -> Any:
-    """Declare a column of a row dataclass: what it means, its unit, its closed set of values, its minimum.
+    """Declare a column of a row dataclass: what it means, its unit, its closed set of values, its bounds.
 
-    A table may lack a column that has a default.
+    `default` is that of the constructor. In a table only a migration fills a column that is absent.
     """
-    about = {"help": meaning, "unit": unit, "choices": choices, "low": low}
+    about = {"help": meaning, "unit": unit, "choices": choices, "low": low, "high": high}
     return dataclasses.field(default=default, metadata=about)
 
 
@@ -40,92 +41,81 @@ def columns(row_type: type[Any]) -> tuple[str, ...]:
     return tuple(field.name for field in dataclasses.fields(row_type))
 
 
-def format_rows(row_type: type[Row], rows: Iterable[Row]) -> str:
-    """Return the table as RFC 4180 text with LF line ends; floats carry six decimals, None is empty."""
+def format_rows(row_type: type[Row], rows: Iterable[Row], extras: Extras | None = None) -> str:
+    """Return the table as RFC 4180 text with LF line ends; floats carry six decimals, None is empty.
+
+    Behind the columns of the dataclass stand the version, for tables that have one, and the extras, by the
+    first column. Raises ValueError for extras that are named like a column of ours.
+    """
     names = columns(row_type)
-    lines = [",".join(names)]
-    lines += [",".join(_cell(getattr(row, name)) for name in names) for row in rows]
+    version = newest_version(row_type)
+    versions = () if version is None else (version,)
+    extras = extras or Extras()
+    taken = [name for name in extras.names if name in _known(row_type)]
+    if taken:
+        raise ValueError(f"columns of the table itself cannot be extras: {', '.join(taken)}")
+    header = (*_known(row_type), *extras.names)
+    lines = [",".join(map(format_cell, header))]
+    for row in rows:
+        values = [getattr(row, name) for name in names]
+        lines.append(",".join(map(format_cell, (*values, *versions, *extras.of(values[0])))))
     return "\n".join(lines) + "\n"
 
 
 def parse_rows(row_type: type[Row], text: str, source: str | Path) -> dict[int, Row]:
-    """Return the rows of a table by line; unknown columns are ignored, bad values raise ManifestError."""
-    reader = csv.reader(io.StringIO(text, newline=""), strict=True)
+    """Return the rows of a table by line; older versions are migrated, unknown columns left to `read_extras`.
+
+    Raises ManifestError with file, line and column for what the schema does not allow.
+    """
+    table = _complete(row_type, migrate(row_type, parse_raw(text, source)))
     hints = typing.get_type_hints(row_type)
-    fields = dataclasses.fields(row_type)  # type: ignore[arg-type]
-    try:
-        header = next(reader, None)
-        if header is None:
-            raise ManifestError(f"{source}: the file is empty; expected a header line")
-        missing = [
-            field.name
-            for field in fields
-            if field.default is dataclasses.MISSING and field.name not in header
-        ]
-        if missing:
-            raise ManifestError(f"{source}:1: missing columns: {', '.join(missing)}")
-        parsers = [
-            (field.name, header.index(field.name), _parser(hints[field.name], field.metadata))
-            for field in fields
-            if field.name in header
-        ]
-        rows: dict[int, Row] = {}
-        line = reader.line_num + 1
-        for cells in reader:
-            if len(cells) != len(header):
-                raise ManifestError(f"{source}:{line}: {len(cells)} cells where the header has {len(header)}")
-            values = {}
-            for name, position, parse in parsers:
-                try:
-                    values[name] = parse(cells[position])
-                except ValueError as error:
-                    raise ManifestError(f"{source}:{line}: column {name}: {error}") from None
-            rows[line] = row_type(**values)
-            line = reader.line_num + 1  # a quoted cell may span lines: a row is known by its first
-    except csv.Error as error:
-        raise ManifestError(f"{source}:{reader.line_num}: not valid CSV: {error}") from None
+    parsers = [
+        (field.name, table.header.index(field.name), cell_parser(hints[field.name], field.metadata))
+        for field in dataclasses.fields(row_type)  # type: ignore[arg-type]
+    ]
+    rows: dict[int, Row] = {}
+    for line, cells in table.rows.items():
+        values = {}
+        for name, position, parse in parsers:
+            try:
+                values[name] = parse(cells[position])
+            except ValueError as error:
+                raise table.fault(line, name, str(error)) from None
+        rows[line] = row_type(**values)
     return rows
 
 
-def read_text(path: Path) -> str:
-    """Read a UTF-8 table; a missing or undecodable file raises ManifestError."""
-    try:
-        return path.read_bytes().decode("utf-8-sig")
-    except FileNotFoundError:
-        raise ManifestError(f"{path}: no such file") from None
-    except UnicodeDecodeError as error:
-        raise ManifestError(f"{path}: not UTF-8 (byte {error.start})") from None
+def read_extras(row_type: type[Any], path: Path) -> Extras:
+    """Return the columns of a table that its schema does not know; none for a file that is not there.
+
+    The cells are kept by the first column of the schema, and the other columns are not looked at. Raises
+    ManifestError, as reading the rows would, where the table cannot be taken apart, is of a newer release, or
+    names a clip twice.
+    """
+    if not path.exists():
+        return Extras()
+    table = _complete(row_type, migrate(row_type, parse_raw(read_text(path), path)))
+    key = columns(row_type)[0]
+    known, place = _known(row_type), table.header.index(key)
+    positions = [number for number, name in enumerate(table.header) if name not in known]
+    cells: dict[str, tuple[str, ...]] = {}
+    for line, row in table.rows.items():
+        if row[place] in cells:
+            raise table.fault(line, key, f"{row[place][:200]!r} occurs twice")
+        cells[row[place]] = tuple(row[position] for position in positions)
+    return Extras(tuple(table.header[position] for position in positions), cells)
 
 
-def _cell(value: object) -> str:
-    if value is None:
-        return ""
-    if isinstance(value, float):
-        return f"{value:.6f}"
-    text = str(value)
-    # by hand, because the csv module leaves a lone carriage return unquoted when lines end in LF
-    return '"' + text.replace('"', '""') + '"' if any(mark in text for mark in ',"\r\n') else text
+def _known(row_type: type[Any]) -> tuple[str, ...]:
+    version = () if newest_version(row_type) is None else (VERSION,)
+    return (*columns(row_type), *version)
 
 
-def _parser(hint: Any, about: Mapping[str, Any]) -> Callable[[str], Any]:
-    optional = isinstance(hint, types.UnionType)
-    choices, low = about["choices"], about["low"]
-    base = next(a for a in typing.get_args(hint) if a is not type(None)) if optional else hint
-
-    def parse(text: str) -> Any:
-        if optional and text == "":
-            return None
-        if choices and text not in choices:
-            raise ValueError(f"{text!r} is not one of {', '.join(choices)}")
-        if base is int:
-            if low is not None and int(text) < low:
-                raise ValueError(f"{text} is under {low}")
-            return int(text)
-        if base is float:
-            number = float(text)
-            if not math.isfinite(number):
-                raise ValueError(f"{text!r} is not a finite number")
-            return number
-        return text
-
-    return parse
+def _complete(row_type: type[Any], table: RawTable) -> RawTable:
+    """Return the table; raise ManifestError that names the columns which it lacks."""
+    missing = [name for name in columns(row_type) if name not in table.header]
+    if missing:
+        alone = len(table.header) == 1 and any(mark in table.header[0] for mark in ";\t")
+        hint = "; cells are separated by commas" if alone else ""
+        raise ManifestError(f"{table.source}:1: missing columns: {', '.join(missing)}{hint}")
+    return table

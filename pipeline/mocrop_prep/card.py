@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections import Counter
 from collections.abc import Sequence
 
@@ -46,12 +47,12 @@ def _body(index: DatasetIndex, rows: Sequence[CropRow]) -> list[str]:
     status = Counter(row.status for row in rows)
     reasons = Counter(row.reason for row in rows if row.reason)
     shard, crop = index.config.get("shard", {}), index.config.get("crop", {})
-    method = crop.get("method") or next((row.method for row in rows), "unknown")
+    method = _word(crop.get("method") or next((row.method for row in rows), "unknown"))
     table = ["| split | samples | frames | shards |", "|---|---|---|---|"]
     for split in index.splits():
         shards = [entry for entry in index.shards if entry.split == split]
         table.append(f"| {split} | {index.rows(split)} | {sum(s.frames for s in shards)} | {len(shards)} |")
-    why = "; ".join(f"{reason}: {count}" for reason, count in sorted(reasons.items())) or "none"
+    why = "; ".join(f"{_word(reason)}: {count}" for reason, count in sorted(reasons.items())) or "none"
     return [
         f"# {index.name}",
         "",
@@ -72,3 +73,8 @@ def _body(index: DatasetIndex, rows: Sequence[CropRow]) -> list[str]:
         "",
         "Made with MoCrop. The licence of the pictures is that of the source videos.",
     ]
+
+
+def _word(text: str) -> str:
+    """Return a word of a manifest, which anybody may have written, without what makes Markdown or HTML."""
+    return re.sub(r"[^\w.+-]", "-", text)[:80]

@@ -26,7 +26,7 @@ _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}")
 _GRID = re.compile(r"([1-9][0-9]{0,3})x([1-9][0-9]{0,3})")
 _SHAPE = re.compile(r"([1-9][0-9]{0,3}):([1-9][0-9]{0,3})")
 _FRAMES = re.compile(r"all|(?:(key|uniform):)?([1-9][0-9]{0,8})")
-_SHARD_SIZE = re.compile(r"([1-9][0-9]{0,11})(KB|MB|GB)?", re.IGNORECASE)
+_SIZE = re.compile(r"([1-9][0-9]{0,11})(KB|MB|GB)?", re.IGNORECASE)
 _UNITS = {"KB": 10**3, "MB": 10**6, "GB": 10**9}
 
 
@@ -96,10 +96,12 @@ def _typed(kind: str, value: Any, name: str) -> Any:
         return float(value)
     if kind == "str" and isinstance(value, str):
         return value
+    if kind == "bool" and isinstance(value, bool):
+        return value
     many = kind.startswith("tuple") and isinstance(value, list | tuple)
     if many and all(isinstance(item, str) for item in value):
         return tuple(value)
-    words = {"int": "a whole number", "float": "a number", "str": "a text"}
+    words = {"int": "a whole number", "float": "a number", "str": "a text", "bool": "true or false"}
     raise UsageError(f"{name} {value!r}: must be {words.get(kind, 'a list of texts')}")
 
 
@@ -243,6 +245,8 @@ class ShardSettings(Settings):
         super().__post_init__()
         parse_frames(self.frames)
         parse_shard_size(self.shard_size)
+        # the size in pixels goes on record, whichever option gave it
+        object.__setattr__(self, "size", self.pixels)
 
     @property
     def pixels(self) -> int:
@@ -251,8 +255,8 @@ class ShardSettings(Settings):
 
 
 @dataclass(frozen=True)
-class RunSettings(Settings):
-    """How the work is done; nothing here changes an output byte."""
+class JobSettings(Settings):
+    """How many work, and as what; nothing here changes an output byte."""
 
     jobs: int = option(0, "Worker processes; 0 takes one for each core.", low=0, high=4096)
     backend: str = option(
@@ -260,6 +264,36 @@ class RunSettings(Settings):
         "joblib backend: loky processes, threading, or sequential.",
         choices=("loky", "threading", "sequential"),
     )
+
+
+@dataclass(frozen=True)
+class RunSettings(JobSettings):
+    """How the work on clips is done, and what becomes of clips that fail; no output byte depends on it."""
+
+    timeout: float | None = option(
+        None,
+        "End a clip that takes longer than this many seconds; it fails, the rest goes on.",
+        low=0.0,
+        open_low=True,
+    )
+    max_memory: str = option(
+        "", "End a clip whose worker holds more memory than this, such as 2GB; it fails, the rest goes on."
+    )
+    retry_failed: bool = option(False, "Try the clips again that failed before; what is done stays done.")
+    fail_fast: bool = option(False, "Stop at the first clip that fails, or that failed before.")
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        for name, value in (("--timeout", self.timeout), ("--max-memory", self.memory_limit)):
+            if value is not None and self.backend != "loky":
+                raise UsageError(f"{name} ends worker processes: it goes with --backend loky alone")
+        if self.max_memory and not Path("/proc/self/statm").exists():
+            raise UsageError("--max-memory reads /proc, which this system does not have")
+
+    @property
+    def memory_limit(self) -> int | None:
+        """Return the most bytes that a worker may hold, or None."""
+        return parse_size("--max-memory", self.max_memory) if self.max_memory else None
 
 
 def parse_grid(text: str) -> tuple[int, int]:
@@ -294,12 +328,18 @@ def parse_frames(text: str) -> tuple[str, int | None]:
 
 def parse_shard_size(text: str) -> tuple[str, int]:
     """Return ("samples" or "bytes", limit) of a --shard-size value; raises UsageError."""
-    match = _SHARD_SIZE.fullmatch(text)
+    match = _SIZE.fullmatch(text)
     if not match:
         raise UsageError(f"--shard-size {text!r}: expected samples (1000) or a size (256MB)")
-    if match[2]:
-        return "bytes", int(match[1]) * _UNITS[match[2].upper()]
-    return "samples", int(match[1])
+    return ("bytes", parse_size("--shard-size", text)) if match[2] else ("samples", int(match[1]))
+
+
+def parse_size(name: str, text: str) -> int:
+    """Return the bytes of a size such as 256MB; raises UsageError that names the setting."""
+    match = _SIZE.fullmatch(text)
+    if not match or not match[2]:
+        raise UsageError(f"{name} {text!r}: expected a size such as 256MB or 2GB")
+    return int(match[1]) * _UNITS[match[2].upper()]
 
 
 def check_name(name: str) -> str:

@@ -3,9 +3,13 @@
 from __future__ import annotations
 
 import errno
+from collections.abc import Mapping
+from typing import Any
 
 DISK_ERRORS = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS, errno.EIO})
 """Error numbers that say that a file could not be written, whoever reports them."""
+NOT_WRITTEN = DISK_ERRORS | {errno.EACCES, errno.EPERM}
+"""DISK_ERRORS, and the error numbers of a file that must not be written."""
 
 CODES: dict[str, str] = {
     "missing-file": "the source file is not there",
@@ -22,14 +26,15 @@ CODES: dict[str, str] = {
     "encode-failed": "the encoder refused the clip",
     "bad-intermediate": "a file of an earlier stage is missing or damaged; run that stage again",
     "disk": "a file could not be written: disk full, quota or permissions",
-    "out-of-memory": "the clip needed more memory than there is",
+    "out-of-memory": "the clip needed more memory than there is, or than --max-memory",
+    "timed-out": "the clip took longer than --timeout and was ended",
     "worker-died": "the clip killed its worker twice and was set aside",
     "internal": "a fault of this program; the report holds the traceback",
 }
 """Why a clip fails: the closed set of codes."""
 
-PASSING = frozenset({"unreadable", "bad-intermediate", "disk", "out-of-memory", "worker-died", "internal"})
-"""Codes that say nothing final about the clip: the next run tries it again."""
+PASSING = frozenset({"unreadable", "bad-intermediate", "disk", "internal"})
+"""Codes that say nothing of the clip itself: the next run tries it again; others wait for --retry-failed."""
 
 FALLBACKS: dict[str, str] = {
     "no-vectors": "the clip has no motion vectors: a single frame, or key frames only",
@@ -48,16 +53,27 @@ class UsageError(Exception):
 class ClipError(Exception):
     """One clip cannot be processed: `code` is one of CODES, `detail` says what was found.
 
-    `stage` names the stage at fault where several run as one.
+    `stage` names the stage at fault where several run as one. `data` goes into the clip's record.
     """
 
-    def __init__(self, code: str, detail: str, stage: str = "") -> None:
+    def __init__(
+        self, code: str, detail: str, stage: str = "", data: Mapping[str, Any] | None = None
+    ) -> None:
         if code not in CODES:
             raise ValueError(f"unknown clip error code {code!r}")
-        super().__init__(code, detail, stage)
+        super().__init__(code, detail, stage, data)
         self.code = code
         self.detail = detail
         self.stage = stage
+        self.data = dict(data or {})
 
     def __str__(self) -> str:
         return f"{self.code}: {self.detail}"
+
+
+class Stopped(BaseException):  # as KeyboardInterrupt is: nothing may swallow it
+    """Work on clips was stopped by a signal; the message says how far it got."""
+
+
+class FirstFailure(Exception):  # noqa: N818  it is no error of the program
+    """A clip failed, and nothing more was to be done after that; the message says which and why."""

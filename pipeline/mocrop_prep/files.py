@@ -1,39 +1,57 @@
-"""The disk's promises: a file appears whole under its name or not at all, and its checksum is known."""
+"""The disk's promises: a file appears whole under its name or not at all, and its checksum is known.
+
+What has been published is there after a power cut too: the file is synced before its name is, and so is every
+folder that was made for it.
+"""
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import os
 import threading
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 TEMPORARY = ".tmp-"
+_NO_ROOM = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG})
+_CANNOT_SYNC = frozenset({errno.EINVAL, errno.ENOTSUP})
 
 
 @contextmanager
 def temporary_beside(path: Path) -> Iterator[Path]:
-    """Yield the path of a temporary file in the folder of `path`, which is made; remove it in the end."""
-    path.parent.mkdir(parents=True, exist_ok=True)
+    """Yield the path of a temporary file in the folder of `path`, which is made; remove it in the end.
+
+    An OSError that says that there is no room names `path`.
+    """
+    make_folder(path.parent)
     # long names keep their end, where the suffix is; the worker's number keeps two of them apart
     end = os.fsencode(path.name)[-160:].decode("ascii", "replace").replace("\ufffd", "-")
     temporary = path.parent / f"{TEMPORARY}{os.getpid()}-{threading.get_native_id()}-{end}"
     try:
         yield temporary
+    except OSError as error:
+        if error.filename is None and error.errno in _NO_ROOM:  # the system does not say where
+            error.filename = str(path)
+        raise
     finally:
-        temporary.unlink(missing_ok=True)
+        with suppress(OSError):  # what went wrong first is what counts; the next start sweeps
+            temporary.unlink()
 
 
 @contextmanager
 def publish(path: Path) -> Iterator[Path]:
-    """Yield a temporary path beside `path`; on success sync it and rename it into place, else remove it."""
+    """Yield a temporary path beside `path`; on success sync it and rename it into place, else remove it.
+
+    The body closes the file before it ends; whoever wrote it, the sync covers all of its content.
+    """
     with temporary_beside(path) as temporary:
         yield temporary
         with temporary.open("rb") as stream:
             os.fsync(stream.fileno())
         os.replace(temporary, path)
-        _sync_folder(path.parent)
+        sync_folder(path.parent)
 
 
 def publish_bytes(path: Path, content: bytes) -> None:
@@ -61,9 +79,34 @@ def sweep(folder: Path) -> int:
     return len(stale)
 
 
-def _sync_folder(folder: Path) -> None:
-    descriptor = os.open(folder, os.O_RDONLY)
+def remove(path: Path) -> None:
+    """Remove a file, if it is there, so that a power cut does not bring it back."""
+    try:
+        path.unlink()
+    except FileNotFoundError:
+        return
+    sync_folder(path.parent)
+
+
+def make_folder(folder: Path) -> None:
+    """Make a folder, and those above it, so that a power cut does not undo it; one that is there stays."""
+    if folder.is_dir():
+        return
+    make_folder(folder.parent)
+    folder.mkdir(exist_ok=True)
+    sync_folder(folder.parent)
+
+
+def sync_folder(folder: Path) -> None:
+    """Put the names in a folder on the disk, where its file system can do that for folders."""
+    try:
+        descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
+    except PermissionError:  # a folder may be open for writing and closed for reading
+        return
     try:
         os.fsync(descriptor)
+    except OSError as error:
+        if error.errno not in _CANNOT_SYNC:
+            raise
     finally:
         os.close(descriptor)

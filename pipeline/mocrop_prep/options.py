@@ -28,6 +28,8 @@ def settings_options(*kinds: type[Settings]) -> Callable[[Command], Command]:
 
 def _option(field: dataclasses.Field[Any]) -> Callable[[Command], Command]:
     note = field.metadata
+    if field.type == "bool":
+        return click.option(flag(field), field.name, is_flag=True, default=field.default, help=note["help"])
     shown = field.default not in (None, "", ())
     return click.option(
         flag(field),
@@ -79,8 +81,27 @@ def _load_config(context: click.Context, _: click.Parameter, path: Path | None) 
 limit_option = click.option(
     "--limit", type=click.IntRange(min=1), help="Take only this many clips, from all classes in turn."
 )
+checksum_option = click.option(
+    "--checksum",
+    is_flag=True,
+    help="Tell changed videos by their content instead of size and time; reads every video.",
+)
 source_argument = click.argument("source", type=click.Path(path_type=Path))
 workdir_argument = click.argument("workdir", type=click.Path(path_type=Path))
+
+
+def work_options(command: Command) -> Command:
+    """Add the options that all commands have which work on clips."""
+    for decorate in (
+        click.option(
+            "--prune",
+            is_flag=True,
+            help="Remove what WORKDIR holds of clips that are no longer on the clip list.",
+        ),
+        click.option("--dry-run", is_flag=True, help="Say what would be done, and why, and do nothing."),
+    ):
+        command = decorate(command)
+    return command
 
 
 def name_option(what: str) -> Callable[[Command], Command]:

@@ -32,9 +32,11 @@ MEDIA_EXTENSIONS = AUDIO_EXTENSIONS.union(_VIDEO.split())
 OTHER_EXTENSIONS = frozenset(_OTHER.split())
 """Files that are never opened: pictures, text, archives, documents, arrays, code."""
 
-# Libav draws text as pictures and reads stills as one-frame videos; raw H.263 has no start code, so that one
-# random file in a few hundred passes for it.
-_NOT_VIDEO = frozenset({"adf", "apng", "bin", "h263", "idf", "image2", "tty", "xbin"})
+# Libav draws text as pictures, reads stills as one-frame videos, and plays lists of other files.
+_NO_FILM = frozenset(
+    {"adf", "apng", "bin", "concat", "dash", "hls", "idf", "image2", "imf", "sdp", "tty", "xbin"}
+)
+_WEAK = "h263"  # raw H.263 has no start code, so that one random file in a few hundred passes for it
 
 
 def kind_of(name: str) -> Literal["media", "other", "unknown"]:
@@ -43,6 +45,12 @@ def kind_of(name: str) -> Literal["media", "other", "unknown"]:
     if extension in MEDIA_EXTENSIONS:
         return "media"
     return "other" if extension in OTHER_EXTENSIONS else "unknown"
+
+
+def no_film(format_name: str, name: str) -> bool:
+    """Say that a file holds no film, by libav's name of its format and by its own."""
+    weak = format_name == _WEAK and os.path.splitext(name)[1].lower() != f".{_WEAK}"
+    return weak or format_name in _NO_FILM
 
 
 def is_video(path: Path) -> bool:
@@ -70,11 +78,13 @@ def is_video(path: Path) -> bool:
             av.open(stream, "r", container_options=limits, **tolerant) as container,
         ):
             name = container.format.name
-            if name in _NOT_VIDEO or name.endswith("_pipe"):
+            if no_film(name, path.name) or name.endswith("_pipe"):
                 return False
             return any(
                 not video.disposition & still and (video.codec_context is None or video.width > 0)
                 for video in container.streams.video
             )
+    except MemoryError:
+        raise
     except (OSError, av.FFmpegError):
         return False

@@ -10,6 +10,7 @@ from collections.abc import Mapping, Sequence
 
 from mocrop_manifests import Clip
 
+from mocrop_prep.clips.paths import cell
 from mocrop_prep.errors import CODES, FALLBACKS
 from mocrop_prep.files import publish_text
 from mocrop_prep.journal import Record
@@ -23,7 +24,7 @@ def write_reports(workdir: Workdir, clips: Sequence[Clip], reports: Sequence[Sta
     """Write ``failures.csv`` and ``summary.json`` of a command, and tracebacks where there are any."""
     paths = {clip.clip_id: clip.path for clip in clips}
     failures = [
-        (clip_id, paths[clip_id], record.stage or report.stage, record.code, record.detail)
+        (clip_id, paths[clip_id], record.stage or report.stage, record.code, cell(record.detail))
         for report in reports
         for clip_id, record in report.records.items()
         if record.failed
@@ -41,6 +42,8 @@ def write_reports(workdir: Workdir, clips: Sequence[Clip], reports: Sequence[Sta
     ]
     if tracebacks:
         publish_text(workdir.reports / "tracebacks.txt", "\n".join(tracebacks))
+    else:
+        (workdir.reports / "tracebacks.txt").unlink(missing_ok=True)
     summary = {"stages": [_summary(report) for report in reports]}
     publish_text(workdir.reports / "summary.json", json.dumps(summary, indent=2, sort_keys=True) + "\n")
 

@@ -2,47 +2,36 @@
 
 from __future__ import annotations
 
-import errno
-import multiprocessing
 import os
 import signal
+import tempfile
 import threading
-import time
-import traceback
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+import warnings
+from collections.abc import Generator, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor, as_completed
+from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import Any
 
-import cv2
 import joblib
-import pyarrow as pa
 from joblib.externals.loky import ProcessPoolExecutor, get_reusable_executor
+from joblib.externals.loky.backend import resource_tracker
 from joblib.externals.loky.process_executor import BrokenProcessPool
 
-from mocrop_prep.clips.paths import escape
-from mocrop_prep.config import RunSettings
-from mocrop_prep.errors import DISK_ERRORS, ClipError
+from mocrop_prep.config import JobSettings, RunSettings
+from mocrop_prep.errors import FirstFailure, Stopped
+from mocrop_prep.files import make_folder
 from mocrop_prep.journal import Journal, Record
 from mocrop_prep.progress import Progress
+from mocrop_prep.warden import Warden, markers
+from mocrop_prep.worker import LONGEST_TRACEBACK, NOT_FOR_WORKERS, Task, Work, attempt, become_worker
 
-_watched = threading.Lock()  # taken once in each worker, by the thread that watches its parent
-Work = Callable[..., dict[str, Any]]
-_NOT_WRITTEN = DISK_ERRORS | {errno.EACCES, errno.EPERM}
+__all__ = ["Task", "Work", "first_failure", "run_tasks", "worker_count", "workers"]
+
 _TRIES = 2
-_WATCH_SECONDS = 1.0
 
 
-@dataclass(frozen=True, slots=True)
-class Task:
-    """One clip's work: `arguments` go to the work function, `key` is the fingerprint of all that goes in."""
-
-    clip_id: str
-    key: str
-    arguments: tuple[Any, ...]
-
-
-def worker_count(settings: RunSettings) -> int:
+def worker_count(settings: JobSettings) -> int:
     """Return the number of workers: as asked, or the cores this process may use."""
     return settings.jobs or joblib.cpu_count()
 
@@ -60,123 +49,187 @@ def run_tasks(
     """Call `work(*task.arguments)` for each task; record and return how each ended.
 
     `work` returns what goes into the record, or raises; nothing that it raises stops the others. A clip
-    that kills its worker is tried alone once more, and then recorded as worker-died.
+    that kills its worker is tried apart once more, and then recorded as worker-died; one that goes over a
+    limit of the settings is ended and recorded. Raises FirstFailure if the settings ask for that, and Stopped
+    when a signal ends the work; what was done until then is recorded.
     """
     records: dict[str, Record] = {}
     waiting = {task.clip_id: task for task in tasks}
-    inflight.mkdir(parents=True, exist_ok=True)
-    with journal, Progress(label, len(tasks), quiet=quiet) as progress:
-
-        def commit(record: Record) -> None:
-            journal.append(record)
-            records[record.clip_id] = record
-            waiting.pop(record.clip_id)
-            progress.advance(failed=record.failed)
-
-        while waiting:
+    make_folder(inflight)
+    with journal, Progress(label, len(tasks), quiet=quiet) as progress, Warden(inflight, settings) as warden:
+        try:
+            while waiting:
+                with closing(_round(work, waiting, settings, inflight, warden)) as ended:
+                    for record in ended:
+                        journal.append(record)
+                        records[record.clip_id] = record
+                        waiting.pop(record.clip_id)
+                        progress.advance(failed=record.failed)
+                        if record.failed and settings.fail_fast:
+                            raise FirstFailure(first_failure(record, label, len(waiting)))
+        except KeyboardInterrupt:
+            raise Stopped(
+                f"stopped in {label}: {len(records)} of {len(tasks)} clips are done and kept; "
+                "the same command goes on from there"
+            ) from None
+        finally:
             _clear(inflight)
-            try:
-                for record in _parallel(work, list(waiting.values()), settings, inflight):
-                    commit(record)
-            except BrokenProcessPool:
-                for clip_id in _suspects(inflight, list(waiting), worker_count(settings)):
-                    commit(_alone(work, waiting[clip_id], inflight))
-    _clear(inflight)
     return records
+
+
+def first_failure(record: Record, label: str, left: int) -> str:
+    """Say which clip ended a run that ends with the first failure."""
+    return (
+        f"stopped at the first failure (--fail-fast): {record.clip_id}: {record.code}: {record.detail}; "
+        f"{left} clips of {label} are left"
+    )
+
+
+def _round(
+    work: Work, waiting: Mapping[str, Task], settings: RunSettings, inflight: Path, warden: Warden
+) -> Generator[Record, None, None]:
+    """Yield the records of clips until all are done or a worker dies, and then of those that it had."""
+    _clear(inflight)
+    try:
+        yield from _parallel(work, list(waiting.values()), settings, inflight)
+    except BrokenProcessPool:
+        ended = [clip_id for clip_id in waiting if warden.sentence(clip_id)]
+        # where the warden has ended a clip, no other is to blame: those that went down with it go on
+        suspects = ended or _suspects(inflight, list(waiting), worker_count(settings))
+        tasks = [waiting[clip_id] for clip_id in suspects]
+        if ended:
+            yield from [_sentenced(task, inflight, warden) for task in tasks]
+        else:
+            _clear(inflight)
+            yield from _apart(work, tasks, settings, inflight, warden)
+
+
+@contextmanager
+def workers(settings: JobSettings, jobs: int) -> Iterator[None]:
+    """Let joblib work with so many workers of the settings' backend in this context.
+
+    An exception ends those that are processes: none may go on writing after the command has said that it
+    stopped.
+    """
+    loky = settings.backend == "loky"
+    options: dict[str, Any] = {}
+    if loky:
+        _start_tracker()
+        options = {
+            "inner_max_num_threads": 1,
+            "initializer": become_worker,
+            "initargs": (os.getpid(),),
+            # joblib would make a folder in shared memory at once, and a killed run would leave it there
+            "temp_folder": tempfile.gettempdir(),
+        }
+    try:
+        with joblib.parallel_config(backend=settings.backend, n_jobs=jobs, **options):
+            yield
+    except BaseException:
+        if loky:
+            get_reusable_executor(reuse=True).shutdown(wait=True, kill_workers=True)
+        raise
 
 
 def _parallel(work: Work, tasks: Sequence[Task], settings: RunSettings, inflight: Path) -> Iterator[Record]:
     jobs = min(worker_count(settings), len(tasks))
-    loky = settings.backend == "loky"
-    threads = {"inner_max_num_threads": 1} if loky else {}
-    # joblib runs a single job in this process, which a deadly clip would take along: so two workers stand
-    # ready, and one clip at a time is handed out
-    dispatch = {"pre_dispatch": 1, "batch_size": 1} if loky and jobs == 1 else {}
-    try:
-        with joblib.parallel_config(
-            backend=settings.backend, n_jobs=max(2, jobs) if loky else jobs, **threads
-        ):
-            calls = (joblib.delayed(_attempt)(work, task, inflight) for task in tasks)
-            yield from joblib.Parallel(return_as="generator_unordered", **dispatch)(calls)
-    except BaseException:
-        # workers finish or die here: none may go on writing after the command has said that it stopped
-        if loky:
-            get_reusable_executor().shutdown(wait=True, kill_workers=True)
-        raise
+    dispatch = {}
+    if settings.backend == "loky":
+        # joblib runs a single job in this process, which a deadly clip would take along: so two workers stand
+        # ready, and one clip at a time is handed out
+        dispatch = {"pre_dispatch": 1, "batch_size": 1} if jobs == 1 else {}
+        jobs = max(2, jobs)
+    with warnings.catch_warnings(), workers(settings, jobs):
+        # that tasks are given up is said to people by whoever stops the work
+        warnings.filterwarnings("ignore", "[0-9]+ tasks ", UserWarning)
+        calls = (joblib.delayed(attempt)(work, task, inflight) for task in tasks)
+        with _deaf():
+            records = joblib.Parallel(return_as="generator_unordered", **dispatch)(calls)
+        yield from records
 
 
-def _alone(work: Work, task: Task, inflight: Path) -> Record:
-    """Try a suspect in a process of its own, so that it can hurt nobody else."""
-    for _ in range(_TRIES - 1):
-        with ProcessPoolExecutor(max_workers=1) as pool:
+def _apart(
+    work: Work, tasks: Sequence[Task], settings: RunSettings, inflight: Path, warden: Warden
+) -> Iterator[Record]:
+    """Try suspects once more, each in a process of its own, so that none can hurt another."""
+    pools: list[ProcessPoolExecutor] = []
+    stopped = threading.Event()
+
+    def alone(task: Task) -> Record:
+        signal.pthread_sigmask(signal.SIG_BLOCK, NOT_FOR_WORKERS)
+        with ProcessPoolExecutor(1, initializer=become_worker, initargs=(os.getpid(),)) as pool:
+            pools.append(pool)
+            if stopped.is_set():
+                raise KeyboardInterrupt
             try:
-                record: Record = pool.submit(_attempt, work, task, inflight).result()
+                record: Record = pool.submit(attempt, work, task, inflight).result()
                 return record
             except BrokenProcessPool:
-                continue
-    detail = f"its worker died {_TRIES} times (killed, out of memory, or a fault in native code)"
-    return Record(task.clip_id, task.key, "failed", "worker-died", detail)
+                return _sentenced(task, inflight, warden)
+
+    with ThreadPoolExecutor(max_workers=worker_count(settings)) as threads:
+        futures = [threads.submit(alone, task) for task in tasks]
+        try:
+            for future in as_completed(futures):
+                yield future.result()
+        except BaseException:
+            stopped.set()
+            for future in futures:
+                future.cancel()
+            for pool in pools:
+                pool.shutdown(wait=True, kill_workers=True)
+            raise
 
 
-def _attempt(work: Work, task: Task, inflight: Path) -> Record:
-    """Run one task in a worker and turn whatever happens into a record."""
-    marker = inflight / f"{os.getpid()}-{task.clip_id}"
-    marker.touch()
-    _settle()
-    started = time.perf_counter()
-    failure: dict[str, str] = {}
-    data: dict[str, Any] = {}
+def _sentenced(task: Task, inflight: Path, warden: Warden) -> Record:
+    """Return the record of a clip whose worker is dead, with what the worker could still say."""
+    trace = "".join(_read(marker.trace) for marker in markers(inflight) if marker.clip_id == task.clip_id)
+    sentence = warden.sentence(task.clip_id)
+    if sentence is not None:
+        return task.failed(sentence.code, sentence.detail, trace)
+    detail = (
+        f"its worker died {_TRIES} times: killed, out of memory, or a fault in native code "
+        "(--retry-failed tries it again)"
+    )
+    return task.failed("worker-died", detail, trace)
+
+
+@contextmanager
+def _deaf() -> Iterator[None]:
+    """Start processes that do not hear the signals of the terminal, from their first moment.
+
+    What comes meanwhile is heard at the end.
+    """
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, NOT_FOR_WORKERS)
     try:
-        data = work(*task.arguments)
-    except ClipError as error:
-        failure = {"code": error.code, "detail": error.detail, "stage": error.stage}
-    except MemoryError:
-        failure = {"code": "out-of-memory", "detail": "the worker ran out of memory"}
-    except OSError as error:
-        code = "disk" if error.errno in _NOT_WRITTEN else "internal"
-        failure = {"code": code, "detail": f"{error.filename or 'a file'}: {error.strerror or error}"}
-        failure["traceback"] = traceback.format_exc()
-    except Exception as error:  # noqa: BLE001  a fault of ours in one clip must not cost the others
-        failure = {"code": "internal", "detail": f"{type(error).__name__}: {error}"}
-        failure["traceback"] = traceback.format_exc()
+        yield
     finally:
-        marker.unlink(missing_ok=True)
-    seconds = round(time.perf_counter() - started, 4)
-    status = "failed" if failure else "ok"
-    texts = {name: _as_utf8(text) for name, text in failure.items()}
-    return Record(task.clip_id, task.key, status, seconds=seconds, data=data, **texts)
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
-def _as_utf8(text: str) -> str:
-    """Return text with what is not UTF-8, such as bytes of a file name, in escapes: records are UTF-8."""
-    return "\n".join(escape(line) for line in text.splitlines())
-
-
-def _settle() -> None:
-    """Make this process a worker: one thread a library, no say in Ctrl-C, an end with its parent."""
-    cv2.setNumThreads(1)
-    pa.set_cpu_count(1)
-    if multiprocessing.parent_process() is None:
+def _start_tracker() -> None:
+    """Start loky's helper so that it outlives a closed terminal, as it does Ctrl-C: it has to clean up."""
+    if threading.current_thread() is not threading.main_thread():
         return
-    if _watched.acquire(blocking=False):
-        threading.Thread(target=_end_with_the_parent, args=(os.getppid(),), daemon=True).start()
-    # Ctrl-C reaches the whole process group: the parent alone decides what it means
-    if threading.current_thread() is threading.main_thread():
-        signal.signal(signal.SIGINT, signal.SIG_IGN)
-
-
-def _end_with_the_parent(parent: int) -> None:
-    """End a worker whose parent was killed: nobody waits for it, and it holds the parent's pipes open."""
-    while os.getppid() == parent:
-        time.sleep(_WATCH_SECONDS)
-    os._exit(1)
+    before = signal.signal(signal.SIGHUP, signal.SIG_IGN)
+    try:
+        resource_tracker.ensure_running()
+    finally:
+        signal.signal(signal.SIGHUP, before)
 
 
 def _suspects(inflight: Path, waiting: Sequence[str], workers: int) -> list[str]:
     """Return the clips that were being worked on when a worker died."""
-    marked = {path.name.partition("-")[2] for path in inflight.iterdir()}
+    marked = {marker.clip_id for marker in markers(inflight)}
     # a worker that dies between two clips marks none: then any of the next could have been its last
     return [clip_id for clip_id in waiting if clip_id in marked] or list(waiting[:workers])
+
+
+def _read(path: Path) -> str:
+    try:
+        return path.read_text(encoding="utf-8", errors="replace")[-LONGEST_TRACEBACK:]
+    except OSError:
+        return ""
 
 
 def _clear(inflight: Path) -> None:

@@ -7,10 +7,15 @@ from __future__ import annotations
 
 import io
 import json
+import math
+import reprlib
 import tarfile
 from collections.abc import Iterable, Iterator
 from dataclasses import asdict, dataclass
 from typing import IO, Any
+
+from mocrop_manifests.clips import CLIP_ID
+from mocrop_manifests.tars import file_members
 
 END_OF_TAR = bytes(2 * tarfile.BLOCKSIZE)
 
@@ -34,6 +39,14 @@ class SampleInfo:
     width: int
     height: int
     method: str
+
+
+_SEVERAL = frozenset({"frame_index", "pts", "crop"})
+_KINDS: dict[str, type] = {
+    **dict.fromkeys(("clip_id", "label_name", "split", "group", "method"), str),
+    **dict.fromkeys(("label", "frame_index", "crop", "width", "height"), int),
+    "pts": float,
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,31 +95,58 @@ def tar_bytes(members: Iterable[tuple[str, bytes]]) -> bytes:
 
 
 def read_samples(stream: IO[bytes]) -> Iterator[Sample]:
-    """Yield the samples of a tar of clips; raises TarError, KeyError or ValueError if it is damaged."""
-    with tarfile.open(fileobj=stream, mode="r:") as archive:
-        jpegs: list[bytes] = []
-        for member in archive:
-            content = archive.extractfile(member)
-            if content is None:
-                raise ValueError(f"{member.name} is not a file")
-            if member.name.endswith(".jpg"):
-                jpegs.append(content.read())
-            elif member.name.endswith(".json"):
-                info = parse_info(json.loads(content.read()))
-                if len(info.frame_index) != len(jpegs):
-                    raise ValueError(
-                        f"{member.name} tells of {len(info.frame_index)} frames, not {len(jpegs)}"
-                    )
-                yield Sample(info, tuple(jpegs))
-                jpegs = []
+    """Yield the samples of a tar of clips; raises TarError or ValueError if it is damaged."""
+    jpegs: list[bytes] = []
+    for member in file_members(stream):
+        stream.seek(member.offset_data)
+        content = stream.read(member.size)
+        if member.name.endswith(".jpg"):
+            jpegs.append(content)
+        elif member.name.endswith(".json"):
+            yield checked_sample(parse_json(content), jpegs)
+            jpegs = []
 
 
-def parse_info(body: dict[str, Any]) -> SampleInfo:
-    """Return the description in a sample's JSON; raises KeyError or ValueError."""
-    values = {name: body[name] for name in SampleInfo.__slots__}
-    for name in ("frame_index", "pts", "crop"):
-        value = values[name]  # a sample of one frame has single numbers
-        values[name] = tuple(value) if isinstance(value, list | tuple) else (value,)
+def parse_json(content: bytes) -> Any:
+    """Return what a JSON text says; raises ValueError if it is none, or nested as nothing of ours is."""
+    try:
+        return json.loads(content)
+    except RecursionError:
+        raise ValueError("JSON nested too deeply") from None
+
+
+def checked_sample(body: Any, jpegs: Iterable[Any]) -> Sample:
+    """Return a sample as its stored description and pictures have it; raises ValueError unless they fit."""
+    sample = Sample(parse_info(body), tuple(jpegs))
+    info = sample.info
+    if not len(info.frame_index) == len(info.pts) == len(sample.jpegs):
+        raise ValueError(
+            f"{info.clip_id} has {len(sample.jpegs)} pictures, but tells of {len(info.frame_index)} frames "
+            f"and {len(info.pts)} times"
+        )
+    if not all(type(jpeg) is bytes for jpeg in sample.jpegs):
+        raise ValueError(f"{info.clip_id} lacks the bytes of a picture")
+    return sample
+
+
+def parse_info(body: Any) -> SampleInfo:
+    """Return the description in a sample's JSON; raises ValueError unless all of it is there."""
+    if not isinstance(body, dict):
+        raise ValueError("the description of a sample is no object")
+    values: dict[str, Any] = {}
+    for name, kind in _KINDS.items():
+        value: Any = body.get(name)
+        if name in _SEVERAL:  # a sample of one frame has single numbers
+            value = tuple(value) if isinstance(value, list | tuple) else (value,)
+        if not all(type(item) is kind for item in (value if name in _SEVERAL else (value,))):
+            raise ValueError(f"the description of a sample has {name} {reprlib.repr(body.get(name))}")
+        values[name] = value
+    texts = [value for value in values.values() if isinstance(value, str)]
+    "".join(texts).encode()  # a lone surrogate, which no file can hold, raises ValueError
+    if not CLIP_ID.fullmatch(values["clip_id"]) or len(values["crop"]) != 4:
+        raise ValueError(f"{reprlib.repr(values['clip_id'])} is no clip id, or its crop is no box")
+    if not all(map(math.isfinite, values["pts"])):
+        raise ValueError(f"{values['clip_id']} has a time that is no number")
     return SampleInfo(**values)
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import json
 import tarfile
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
@@ -14,6 +13,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from mocrop_manifests import ShardEntry
 
+from mocrop_prep.columns import leaf_columns, parquet_schema
 from mocrop_prep.config import ShardSettings, parse_shard_size
 from mocrop_prep.errors import ClipError
 from mocrop_prep.files import publish, sha256
@@ -21,16 +21,15 @@ from mocrop_prep.samples import (
     END_OF_TAR,
     Sample,
     SampleInfo,
+    checked_sample,
     clip_members,
     frame_members,
-    parse_info,
     read_samples,
     tar_bytes,
 )
 
 SPLIT_ORDER = ("train", "val", "test")
 _ROW_GROUP = 100
-_PICTURE = pa.struct([("bytes", pa.binary()), ("path", pa.string())])
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,8 +88,8 @@ class WebDatasetShard:
             with path.open("rb") as stream:
                 samples = read_samples(stream)
                 yield from _join_frames(samples) if per_frame else samples
-        except (tarfile.TarError, KeyError, ValueError, EOFError, OSError) as error:
-            raise ClipError("bad-intermediate", f"{path} is damaged: {error}") from None
+        except (tarfile.TarError, ValueError, OSError) as error:
+            raise _damaged(path, error) from None
 
 
 class ParquetShard:
@@ -103,7 +102,7 @@ class ParquetShard:
         schema = parquet_schema(classes, per_frame=per_frame)
         # JPEG does not compress any further; the columns beside it do
         codecs = {name: "none" if name in ("image", "frames") else "zstd" for name in schema.names}
-        columns = {name: codecs[name.split(".")[0]] for name in _leaves(schema)}
+        columns = {name: codecs[name.split(".")[0]] for name in leaf_columns(schema)}
         rows = 0
         with pq.ParquetWriter(path, schema, compression=columns, write_statistics=False) as writer:
             for group in _grouped(_rows(samples, per_frame=per_frame), _ROW_GROUP):
@@ -115,11 +114,11 @@ class ParquetShard:
         """Yield the clips of one shard; raises ClipError if it is damaged."""
         try:
             with pq.ParquetFile(path) as table:
-                groups = (table.read_row_group(group).to_pylist() for group in range(table.num_row_groups))
+                groups = _row_groups(table, parquet_schema((), per_frame=per_frame))
                 samples = (_sample_of_row(row, per_frame=per_frame) for group in groups for row in group)
                 yield from _join_frames(samples) if per_frame else samples
-        except (pa.ArrowException, KeyError, ValueError, TypeError, OSError) as error:
-            raise ClipError("bad-intermediate", f"{path} is damaged: {error}") from None
+        except (pa.ArrowException, ValueError, OSError) as error:
+            raise _damaged(path, error) from None
 
 
 FORMS: dict[str, ShardForm] = {"webdataset": WebDatasetShard(), "parquet": ParquetShard()}
@@ -173,54 +172,15 @@ def load_sample(path: Path) -> Sample:
     try:
         with path.open("rb") as stream:
             return next(iter(read_samples(stream)))
-    except (OSError, tarfile.TarError, KeyError, ValueError, StopIteration) as error:
-        raise ClipError("bad-intermediate", f"{path} is damaged ({error}); run the command again") from None
+    except StopIteration:
+        raise ClipError("bad-intermediate", f"{path} is damaged: no sample; run the command again") from None
+    except (OSError, tarfile.TarError, ValueError) as error:
+        raise _damaged(path, error, "; run the command again") from None
 
 
-def parquet_schema(classes: Sequence[str], *, per_frame: bool) -> pa.Schema:
-    """Return the columns of a Parquet shard, with the features that `datasets` reads from the metadata."""
-    picture, number, time = _PICTURE, pa.int32(), pa.float64()
-    frames: list[tuple[str, Any]] = (
-        [("image", picture), ("frame_index", number), ("pts", time)]
-        if per_frame
-        else [("frames", pa.list_(picture)), ("frame_index", pa.list_(number)), ("pts", pa.list_(time))]
-    )
-    fields = [
-        ("clip_id", pa.string()),
-        ("label", pa.int64()),
-        ("label_name", pa.string()),
-        ("split", pa.string()),
-        *frames,
-        ("crop", pa.list_(pa.int32())),
-        ("width", pa.int32()),
-        ("height", pa.int32()),
-        ("group", pa.string()),
-        ("method", pa.string()),
-    ]
-    features = {name: _feature(kind) for name, kind in fields}
-    features["label"] = {"_type": "ClassLabel", "names": list(classes)}
-    features["image" if per_frame else "frames"] = _feature(picture) if per_frame else [{"_type": "Image"}]
-    note = json.dumps({"info": {"features": features}}, sort_keys=True, ensure_ascii=False)
-    return pa.schema(fields, metadata={"huggingface": note})
-
-
-def _feature(kind: pa.DataType) -> Any:
-    if kind == _PICTURE:
-        return {"_type": "Image"}
-    if pa.types.is_list(kind):
-        return [_feature(kind.value_type)]
-    return {"_type": "Value", "dtype": {"double": "float64"}.get(str(kind), str(kind))}
-
-
-def _leaves(schema: pa.Schema) -> list[str]:
-    """Return the dotted paths of the Parquet leaf columns."""
-    leaves = []
-    for field in schema:
-        path, kind = field.name, field.type
-        if pa.types.is_list(kind):
-            path, kind = f"{path}.list.element", kind.value_type
-        leaves += [f"{path}.{child.name}" for child in kind] if pa.types.is_struct(kind) else [path]
-    return leaves
+def _damaged(path: Path, error: Exception, remedy: str = "") -> ClipError:
+    # Arrow's messages have several lines
+    return ClipError("bad-intermediate", f"{path} is damaged: {' '.join(str(error).split())}{remedy}")
 
 
 def _rows(samples: Iterable[Sample], *, per_frame: bool) -> Iterator[dict[str, Any]]:
@@ -250,9 +210,19 @@ def _rows(samples: Iterable[Sample], *, per_frame: bool) -> Iterator[dict[str, A
             yield row | {"frames": pictures, "frame_index": info.frame_index, "pts": info.pts}
 
 
+def _row_groups(table: pq.ParquetFile, schema: pa.Schema) -> Iterator[list[dict[str, Any]]]:
+    if not table.schema_arrow.equals(schema):
+        raise ValueError("its columns are not those of a shard")
+    for group in range(table.num_row_groups):
+        rows = table.metadata.row_group(group).num_rows
+        if rows > _ROW_GROUP:
+            raise ValueError(f"a row group of {rows} rows, where a shard has {_ROW_GROUP} at most")
+        yield table.read_row_group(group).to_pylist()
+
+
 def _sample_of_row(row: dict[str, Any], *, per_frame: bool) -> Sample:
-    pictures = [row["image"]] if per_frame else row["frames"]
-    return Sample(parse_info(row), tuple(picture["bytes"] for picture in pictures))
+    pictures = [row["image"]] if per_frame else row["frames"] or []
+    return checked_sample(row, [picture and picture["bytes"] for picture in pictures])
 
 
 def _join_frames(samples: Iterable[Sample]) -> Iterator[Sample]:

@@ -5,7 +5,6 @@ The index is removed before the first shard changes and written after the last: 
 
 from __future__ import annotations
 
-import dataclasses
 import json
 import shutil
 from collections.abc import Iterable, Mapping, Sequence
@@ -17,6 +16,7 @@ import cv2
 import joblib
 import numpy as np
 import pyarrow as pa
+from joblib.externals.loky.process_executor import BrokenProcessPool
 from mocrop_manifests import (
     CropRow,
     DatasetIndex,
@@ -29,14 +29,17 @@ from mocrop_manifests import (
 from mocrop_manifests.dataset import shard_problem
 
 from mocrop_prep.card import dataset_card
-from mocrop_prep.config import RunSettings, ShardSettings
-from mocrop_prep.files import publish_bytes, publish_text, sha256
+from mocrop_prep.config import JobSettings, ShardSettings
+from mocrop_prep.errors import UsageError
+from mocrop_prep.files import publish_bytes, publish_text, remove, sha256
 from mocrop_prep.journal import fingerprint
-from mocrop_prep.runner import worker_count
+from mocrop_prep.runner import worker_count, workers
 from mocrop_prep.samples import clip_members, tar_bytes
-from mocrop_prep.shards import FORMS, SampleFile, plan_shards, write_shard
+from mocrop_prep.shards import FORMS, SampleFile, ShardPlan, plan_shards, write_shard
 from mocrop_prep.video import library_versions
 from mocrop_prep.workdir import Workdir
+
+_TRIES = 2
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,7 +60,7 @@ class ShardSet:
     """
 
     def __init__(self, workdir: Workdir, name: str) -> None:
-        self._workdir, self._name = workdir, name
+        self._workdir, self.name = workdir, name
         self.folder = workdir.shards(name)
         note = read_note(workdir, name)
         self.keys: Mapping[str, str] = note["keys"] if note and self._is_whole(note) else {}
@@ -65,7 +68,7 @@ class ShardSet:
 
     def sample_file(self, clip_id: str, key: str) -> Path:
         """Return where a sample waits for its shard; the key keeps samples of other settings apart."""
-        return self._workdir.samples(self._name) / f"{clip_id}.{key}.tar"
+        return self._workdir.samples(self.name) / f"{clip_id}.{key}.tar"
 
     def holds(self, clip_id: str, key: str, sample: Mapping[str, Any]) -> bool:
         """Say whether a finished sample is in the set, or waits as it was written."""
@@ -105,18 +108,14 @@ class ShardSet:
         keys: Mapping[str, str],
         samples: Sequence[SampleFile],
         rows: Sequence[CropRow],
-        run: RunSettings,
+        run: JobSettings,
     ) -> DatasetIndex:
         """Write the shards of a set, its card and then its index; shards of an older layout go last."""
         folder = self.folder
-        folder.mkdir(parents=True, exist_ok=True)
-        (folder / "dataset.json").unlink(missing_ok=True)
+        remove(folder / "dataset.json")
         classes = class_names(rows)
         plans = plan_shards(samples, request.settings)
-        backend = run.backend if run.backend != "loky" or len(plans) > 1 else "sequential"
-        entries = joblib.Parallel(n_jobs=max(1, min(worker_count(run), len(plans))), backend=backend)(
-            joblib.delayed(write_shard)(plan, folder, request.settings, classes) for plan in plans
-        )
+        entries = self._write_shards(plans, request.settings, classes, run)
         index = DatasetIndex(
             name=request.name,
             storage=request.settings.format,
@@ -132,17 +131,38 @@ class ShardSet:
         publish_text(folder / "dataset.json", write_dataset(index))
         note = {
             "dataset": sha256(folder / "dataset.json"),
+            "card": sha256(folder / "README.md"),
             "made_from": self._origin(request),
             "keys": dict(keys),
         }
         publish_text(_note(self._workdir, request.name), json.dumps(note))
-        self._remove_old_shards(index)
-        self.tidy()
+        self.tidy(index)
         return index
 
-    def tidy(self) -> None:
-        """Remove the samples that waited for a set that is published now."""
-        shutil.rmtree(self._workdir.samples(self._name), ignore_errors=True)
+    def tidy(self, index: DatasetIndex) -> None:
+        """Remove what a set that is published now has left over: old shards, and the samples that waited."""
+        self._remove_old_shards(index)
+        shutil.rmtree(self._workdir.samples(self.name), ignore_errors=True)
+
+    def _write_shards(
+        self, plans: Sequence[ShardPlan], settings: ShardSettings, classes: list[str], run: JobSettings
+    ) -> list[dict[str, Any]]:
+        """Write shards and return their entries; a worker that is killed gets them a second try."""
+        # one shard is written here: workers would take longer to start
+        how = run if len(plans) > 1 or run.backend != "loky" else JobSettings(backend="sequential")
+        jobs = max(1, min(worker_count(run), len(plans)))
+        calls = [joblib.delayed(write_shard)(plan, self.folder, settings, classes) for plan in plans]
+        for _ in range(_TRIES):
+            try:
+                with workers(how, jobs):
+                    entries: list[dict[str, Any]] = joblib.Parallel()(calls)
+                    return entries
+            except BrokenProcessPool:
+                continue
+        raise UsageError(
+            f"{self.folder}: a worker that wrote shards was killed {_TRIES} times; take fewer --jobs if "
+            "memory was short, and the same command goes on from there"
+        )
 
     def _is_whole(self, note: Mapping[str, Any]) -> bool:
         try:
@@ -165,12 +185,17 @@ class ShardSet:
 
 
 def read_note(workdir: Workdir, name: str) -> dict[str, Any] | None:
-    """Return what was noted of a set when it was published: dataset (SHA-256), made_from, keys; or None."""
+    """Return what was noted of a set when it was published, or None if nothing that can be read.
+
+    dataset and card: the SHA-256 of the index and of README.md, which older releases did not note. made_from:
+    fingerprint of what the set was made from. keys: the fingerprint of each clip in it.
+    """
     try:
         note = json.loads(_note(workdir, name).read_bytes())
-    except (OSError, ValueError):
+    except (OSError, ValueError, RecursionError):
         return None
-    return note if isinstance(note, dict) and {"dataset", "made_from", "keys"} <= note.keys() else None
+    is_note = isinstance(note, dict) and {"dataset", "made_from", "keys"} <= note.keys()
+    return note if is_note and isinstance(note["keys"], dict) else None
 
 
 def noted_names(workdir: Workdir) -> list[str]:
@@ -190,11 +215,6 @@ def describe_set(index: DatasetIndex, folder: Path) -> str:
     size = sum(shard.bytes for shard in index.shards)
     shards = f"{len(index.shards)} shard{'' if len(index.shards) == 1 else 's'}"
     return f"{folder}: {', '.join(parts) or 'no'} {index.sample}s in {shards}, {size / 1e6:.1f} MB"
-
-
-def resolved(settings: ShardSettings) -> dict[str, Any]:
-    """Return shard settings as they go on record: the size in pixels instead of the setting's name."""
-    return dataclasses.asdict(settings) | {"size": settings.pixels}
 
 
 def _versions() -> dict[str, str]:

@@ -7,10 +7,12 @@ from collections.abc import Iterator
 
 from mocrop_manifests import ManifestError, read_crops, read_dataset
 
+from mocrop_prep.config import RunSettings
 from mocrop_prep.errors import CODES
 from mocrop_prep.journal import Record
 from mocrop_prep.shardset import describe_set
 from mocrop_prep.workdir import Workdir
+from mocrop_prep.workflow import Foresight, Session, foresee_recorded, stale_files
 
 
 def status_lines(workdir: Workdir) -> Iterator[str]:
@@ -21,19 +23,35 @@ def status_lines(workdir: Workdir) -> Iterator[str]:
     counts = ", ".join(f"{split} {count}" for split, count in splits.items())
     yield f"{workdir.root}, made from {workdir.source}"
     yield f"clips       {len(clips)} in {len({clip.label for clip in clips})} classes ({counts})"
-    for stage in _stages(workdir):
+    session = Session(workdir, clips, RunSettings(), quiet=True)
+    foresights = {foresight.stage: foresight for foresight in foresee_recorded(session)}
+    for stage in workdir.stages():
         records = {k: v for k, v in workdir.journal(stage).read().items() if k in ids}
         yield from _stage_lines(stage, records, len(clips))
+        if stage in foresights:
+            yield from _to_do(foresights[stage])
     for name in workdir.manifest_names():
         yield f"crops       {name}: {_manifest(workdir, name)}"
     for name in workdir.shard_names():
         yield f"shards      {name}: {_shard_set(workdir, name)}"
+    for path in stale_files(workdir, ids):
+        yield f"stale       {workdir.name_of(path)}: its clip is no longer on the list; --prune removes it"
 
 
-def _stages(workdir: Workdir) -> list[str]:
-    order = ("transcode", "extract", "crop", "shard", "run")
-    names = [path.stem for path in (workdir.root / "journal").glob("*.jsonl")]
-    return sorted(names, key=lambda name: (order.index(name.partition("-")[0]), name))
+def foresight_lines(foresight: Foresight) -> Iterator[str]:
+    """Yield what a stage would do, and why."""
+    plan = foresight.plan
+    good = len(plan.reused)
+    failed = sum(record.failed for record in (*plan.reused.values(), *plan.carried.values()))
+    left = f", {failed} of them failed: --retry-failed tries again" if failed else ""
+    yield f"{foresight.stage}: {len(plan.why)} to do, {good} done before{left}"
+    yield from (f"    {count} x {reason}" for reason, count in foresight.reasons)
+    yield from (f"    {change}" for change in foresight.changes)
+
+
+def _to_do(foresight: Foresight) -> Iterator[str]:
+    for reason, count in foresight.reasons:
+        yield f"            {count} to do: {reason}"
 
 
 def _stage_lines(stage: str, records: dict[str, Record], clips: int) -> Iterator[str]:

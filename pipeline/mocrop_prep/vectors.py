@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Sequence
+import math
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -15,6 +16,7 @@ from numpy.typing import NDArray
 
 from mocrop_prep.appearance import Appearance
 from mocrop_prep.errors import ClipError
+from mocrop_prep.samples import parse_json
 
 MOTION_FORMAT = 2
 """Counts the changes to what a vectors file holds: an older one is made again."""
@@ -45,6 +47,7 @@ SCHEMA = pa.schema(
     ]
 )
 _METADATA = b"mocrop"
+_WIDEST = 1 << 15  # places of blocks are 16-bit numbers
 
 
 @dataclass(frozen=True, slots=True)
@@ -128,30 +131,67 @@ def read_vectors(path: Path) -> tuple[ClipInfo, Iterator[Vectors]]:
     """Return a clip's description and an iterator over its vectors; a damaged file raises ClipError."""
     try:
         table = pq.ParquetFile(path)
-        info = _clip_info(json.loads((table.metadata.metadata or {})[_METADATA]))
+        info = _clip_info(parse_json((table.metadata.metadata or {}).get(_METADATA, b"")))
+        if not table.schema_arrow.equals(SCHEMA):
+            raise ValueError("its columns are not those of vectors")
     except FileNotFoundError:
         raise ClipError("bad-intermediate", f"{path} is missing; run `mocrop-prep extract` first") from None
-    except (pa.ArrowException, OSError, KeyError, ValueError, TypeError) as error:
-        raise ClipError(
-            "bad-intermediate", f"{path} is damaged ({error}); delete it and run extract"
-        ) from None
-    return info, _row_groups(table, path)
+    except (pa.ArrowException, OSError, ValueError) as error:
+        raise _damaged(path, error) from None
+    return info, _row_groups(table, info, path)
 
 
-def _clip_info(note: dict[str, Any]) -> ClipInfo:
-    looks = note.pop("appearance", None)
-    if looks is not None:
-        looks = Appearance(**{name: tuple(values) for name, values in looks.items()})
-    return ClipInfo(**note | {"key_frames": tuple(note["key_frames"])}, appearance=looks)
+def _clip_info(note: Any) -> ClipInfo:
+    if not isinstance(note, dict):
+        raise ValueError("its note does not describe a clip")
+    note = {"appearance": None, **note}  # files of older releases lack it
+    if note.keys() != ClipInfo.__dataclass_fields__.keys():
+        raise ValueError("its note does not describe a clip")
+    width, height, fps, frames = (note[name] for name in ("width", "height", "fps", "frames"))
+    if not (_whole((width, height), 1, _WIDEST) and _whole((frames,), 0)):
+        raise ValueError("its note has a size or a number of frames that cannot be")
+    if type(fps) is not float or not math.isfinite(fps):
+        raise ValueError("its note has a frame rate that is no number")
+    keys = note["key_frames"]
+    if not isinstance(keys, list) or not _whole(keys, 0):
+        raise ValueError("its note has key frames that are no frame numbers")
+    return ClipInfo(width, height, fps, frames, tuple(keys), _appearance(note["appearance"]))
 
 
-def _row_groups(table: pq.ParquetFile, path: Path) -> Iterator[Vectors]:
+def _appearance(looks: Any) -> Appearance | None:
+    if looks is None:
+        return None
+    names = Appearance.__dataclass_fields__.keys()
+    if not isinstance(looks, dict) or looks.keys() != names:
+        raise ValueError("its note does not say what the clip looks like")
+    if not all(isinstance(values, list) and _whole(values, 0) for values in looks.values()):
+        raise ValueError("its note has looks that are no rows of numbers")
+    grid, texture, steady, content = (tuple(looks[name]) for name in names)
+    if len(grid) != 2 or len(content) != 4 or not grid[0] * grid[1] == len(texture) == len(steady):
+        raise ValueError("its note has looks that do not fill their grid")
+    return Appearance(grid, texture, steady, content)
+
+
+def _whole(values: Iterable[Any], low: int, high: int = np.iinfo(np.int64).max) -> bool:
+    return all(type(value) is int and low <= value <= high for value in values)
+
+
+def _row_groups(table: pq.ParquetFile, info: ClipInfo, path: Path) -> Iterator[Vectors]:
+    most = BATCH + info.width * info.height  # a batch ends with the frame that fills it
     with table:
         for group in range(table.num_row_groups):
             try:
+                if table.metadata.row_group(group).num_rows > most:
+                    raise ValueError(f"row group {group} has more vectors than frames can have")
                 columns = table.read_row_group(group, columns=SCHEMA.names)
-            except (pa.ArrowException, OSError) as error:
-                raise ClipError(
-                    "bad-intermediate", f"{path} is damaged ({error}); run extract again"
-                ) from None
+                if any(column.null_count for column in columns.columns):
+                    raise ValueError(f"row group {group} lacks values")
+            except (pa.ArrowException, OSError, ValueError) as error:
+                raise _damaged(path, error) from None
             yield Vectors(*(columns.column(name).to_numpy() for name in SCHEMA.names))
+
+
+def _damaged(path: Path, error: Exception) -> ClipError:
+    # Arrow's messages have several lines
+    found = " ".join(str(error).split())
+    return ClipError("bad-intermediate", f"{path} is damaged ({found}); delete it and run extract")

@@ -5,19 +5,26 @@ from __future__ import annotations
 import fcntl
 import json
 import os
+import platform
+import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
+from typing import IO, Any, TypeVar
 
 from mocrop_manifests import Clip, ManifestError, read_clips
 
+from mocrop_prep.config import TABLES, Settings
 from mocrop_prep.errors import UsageError
 from mocrop_prep.files import publish_text, sweep
 from mocrop_prep.journal import Journal
 
+T = TypeVar("T", bound=Settings)
+
 _FORMAT = "mocrop-workdir"
 _VERSION = 1
+_LOOKS, _LOOK_SECONDS = 50, 0.01
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,6 +48,11 @@ class Workdir:
     def inflight(self) -> Path:
         """Return the folder in which workers name the clip they are at."""
         return self.root / "journal" / "inflight"
+
+    @property
+    def sums(self) -> Path:
+        """Return the file with the checksums of the tables."""
+        return self.root / "journal" / "sums.json"
 
     def transcoded(self, clip_id: str) -> Path:
         """Return the transcoded clip."""
@@ -70,6 +82,32 @@ class Workdir:
         """Return the file with the resolved settings that a stage last ran with."""
         return self.root / "journal" / f"{stage}.settings.json"
 
+    def read_settings(self, stage: str) -> dict[str, Any]:
+        """Return the settings that a stage last ran with, by kind; empty if there are none."""
+        try:
+            values = json.loads(self.settings_file(stage).read_bytes())
+        except (OSError, ValueError):
+            return {}
+        return values if isinstance(values, dict) else {}
+
+    def settings_of(self, stage: str, kind: type[T]) -> T | None:
+        """Return the settings of one kind that a stage last ran with; None if they are not known."""
+        name = next(table for table, settings in TABLES.items() if settings is kind)
+        try:
+            return kind(**self.read_settings(stage)[name])
+        except (KeyError, TypeError, UsageError):  # none, or those of another release
+            return None
+
+    def stages(self) -> list[str]:
+        """Return the stages that have run here, in the order in which they build on each other."""
+        order = ("run", "transcode", "extract", "crop", "shard")
+        names = [path.stem for path in (self.root / "journal").glob("*.jsonl")]
+        return sorted(names, key=lambda name: (order.index(name.partition("-")[0]), name))
+
+    def name_of(self, path: Path) -> str:
+        """Return the path of a file below WORKDIR, with `/`."""
+        return path.relative_to(self.root).as_posix()
+
     def manifest_names(self) -> list[str]:
         """Return the names of the crop manifests."""
         return sorted(path.stem for path in (self.root / "crops").glob("*.csv"))
@@ -94,20 +132,39 @@ class Workdir:
         with path.open("a+") as stream:
             try:
                 fcntl.flock(stream, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except OSError:
-                stream.seek(0)
-                holder = stream.read().strip() or "unknown"
+            except BlockingIOError:
                 raise UsageError(
-                    f"{self.root} is in use by process {holder}; wait for it, or stop it first"
+                    f"{self.root} is in use by process {_holder(stream)}; wait for it, or stop it first"
+                ) from None
+            except OSError as error:
+                raise UsageError(
+                    f"{path} cannot be locked: {error.strerror}; take a WORKDIR on a file system with locks"
                 ) from None
             stream.truncate(0)
-            stream.write(str(os.getpid()))
+            stream.write(f"{os.getpid()} on {platform.node()}")
             stream.flush()
-            for folder in (self.root, *(path for path in self.root.glob("*") if path.is_dir())):
+            self._sweep()
+            try:
+                yield
+            finally:
+                with suppress(OSError):  # what dead workers left; the next start tries again
+                    self._sweep()
+
+    def _sweep(self) -> None:
+        """Remove temporaries wherever they are made; nobody else writes as long as the lock is held."""
+        for place in ("", "*/", "shards/*/", "journal/samples-*/"):
+            for folder in self.root.glob(place) if place else [self.root]:
                 sweep(folder)
-            for folder in (self.root / "shards").glob("*"):
-                sweep(folder)
-            yield
+
+
+def _holder(lock: IO[str]) -> str:
+    """Return what the holder of a lock wrote there; it may be about to."""
+    for _ in range(_LOOKS):
+        lock.seek(0)
+        if holder := lock.read().strip():
+            return holder
+        time.sleep(_LOOK_SECONDS)
+    return "that has not said its number"
 
 
 def open_workdir(root: Path) -> Workdir:
@@ -122,35 +179,45 @@ def open_workdir(root: Path) -> Workdir:
                 f"{root} was made by another release (version {body['version']} of {body['format']})"
             )
         return Workdir(root, Path(body["source"]))
+    except PermissionError as error:
+        raise UsageError(f"{error.filename} cannot be read: {error.strerror}") from None
     except (OSError, ValueError, KeyError, TypeError):
         raise UsageError(
             f"{root} is not a WORKDIR; make one with `mocrop-prep transcode SOURCE {root}`"
         ) from None
 
 
-def make_workdir(root: Path, source: Path, *, searched: bool = True) -> Workdir:
+def make_workdir(root: Path, source: Path, *, searched: bool = True, make: bool = True) -> Workdir:
     """Open a WORKDIR for `source`, or make it; raises UsageError if the folder is not free for it.
 
     A folder with files of somebody else, or a WORKDIR of another source, is refused and left as it is; so is
-    one inside a source that is `searched` for videos, which would find its own.
+    one inside a source that is `searched` for videos, which would find its own. Without `make` nothing is
+    written: a folder that is not there yet stays away.
     """
     source = source.resolve()
-    if (root / "journal" / "workdir.json").exists():
+    marker = root / "journal" / "workdir.json"
+    if marker.exists():
         workdir = open_workdir(root)
         if workdir.source != source:
             raise UsageError(
                 f"{root} was made from {workdir.source}, not from {source}; take another WORKDIR"
             )
-        _check_writable(root)
+        if make:
+            _check_writable(root)
         return workdir
     if searched and (root.resolve() == source or source in root.resolve().parents):
         raise UsageError(f"{root} lies inside SOURCE; take a WORKDIR elsewhere")
-    _refuse_foreign_files(root)
     try:
-        (root / "journal").mkdir(parents=True, exist_ok=True)
+        _refuse_foreign_files(root)
+        if not make:
+            return Workdir(root, source)
         body = {"format": _FORMAT, "version": _VERSION, "source": str(source)}
-        publish_text(root / "journal" / "workdir.json", json.dumps(body, indent=2) + "\n")
-    except OSError as error:
+        publish_text(marker, json.dumps(body, indent=2) + "\n")
+    except (OSError, UsageError) as error:
+        if marker.exists():  # a command that was started at the same moment was quicker
+            return make_workdir(root, source, searched=searched, make=make)
+        if isinstance(error, UsageError):
+            raise
         raise UsageError(f"{root} cannot be written: {error.strerror}") from None
     return Workdir(root, source)
 

@@ -115,15 +115,19 @@ class Bench:
     def fused(self, jobs: int = 1) -> None:
         """Run all stages fused in a fresh WORKDIR."""
         session = self._session(jobs)
-        workflow.run(session, TranscodeSettings(), CropSettings(), ShardSettings(), name="bench", keep=False)
+        workflow.perform(
+            workflow.RunStage(
+                session, TranscodeSettings(), CropSettings(), ShardSettings(), name="bench", keep=False
+            )
+        )
 
     def staged(self) -> None:
         """Run the four stages in a fresh WORKDIR."""
         session = self._session(1)
-        workflow.transcode(session, TranscodeSettings())
-        workflow.extract(session)
-        workflow.crop(session, CropSettings(), "bench")
-        workflow.shard(session, ShardSettings(), crops="bench", name="bench")
+        workflow.perform(workflow.TranscodeStage(session, TranscodeSettings()))
+        workflow.perform(workflow.ExtractStage(session))
+        workflow.perform(workflow.CropStage(session, CropSettings(), "bench"))
+        workflow.perform(workflow.ShardStage(session, ShardSettings(), crops="bench", name="bench"))
 
     def _session(self, jobs: int) -> workflow.Session:
         self.runs += 1

@@ -6,6 +6,7 @@ import ctypes
 import errno
 import os
 import signal
+import time
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +24,12 @@ def deed(kind: str, diary: Path) -> dict[str, Any]:
             ctypes.string_at(0)
         case "exit":
             os._exit(0)
+        case "hang":
+            ctypes.PyDLL(None).sleep(600)  # in native code, with the interpreter's lock held
+        case "stopped":
+            os.kill(os.getpid(), signal.SIGSTOP)
+        case "swell":
+            _swell()
         case "out of memory":
             raise MemoryError
         case "bug":
@@ -32,3 +39,11 @@ def deed(kind: str, diary: Path) -> dict[str, Any]:
         case "clip error":
             raise ClipError("corrupt", "what was found", "extract")
     return {"kind": kind}
+
+
+def _swell() -> None:
+    """Take ever more memory, and touch it, for at most 4 GB."""
+    held = []
+    for _ in range(400):
+        held.append(bytearray(b"x") * 10_000_000)
+        time.sleep(0.02)

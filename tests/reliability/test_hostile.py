@@ -14,6 +14,7 @@ from pathlib import Path
 import pyarrow.parquet as pq
 import pytest
 from mocrop_manifests import read_clips, read_crops
+from mocrop_prep.clips.paths import cell, unescape
 
 from tests.commands import DEFAULT, ok, prep, tree
 from tests.conftest import HOLDOUT
@@ -32,7 +33,14 @@ LABELS = [
     "tab\there",
     "-rf",
     "{label} %s $HOME `id`",
+    "decimals;=with commas",
+    "+1",
+    r"\x2b1",
+    "\u202eesrever",
+    "zero\u200bwidth",
+    "two\u2028lines\x85on",
 ]
+FORMULA = re.compile(r"\s*[=+\-@\t\r\uff0b\uff0d\uff1d\uff20]")
 NAMES = [
     "a b'c\"d.mp4",
     "跳绳 🤸.mp4",
@@ -84,7 +92,8 @@ def test_labels_are_stored_and_never_paths(labelled: tuple[Path, dict[str, str]]
     workdir, _ = labelled
     rows = read_crops(workdir / f"crops/{DEFAULT}.csv")
     assert len(rows) == len(LABELS) + 1
-    escaped = {label.replace("\n", "\\x0a").replace("\t", "\\x09") for label in LABELS} | {"walk"}
+    escaped = {cell(label) for label in LABELS} | {"walk"}
+    assert {unescape(name) for name in escaped} == {*LABELS, "walk"}
     assert {row.label_name for row in rows} == escaped
     index = json.loads((workdir / f"shards/{DEFAULT}/dataset.json").read_text())
     assert index["classes"] == sorted(escaped)
@@ -111,6 +120,21 @@ def test_tables_keep_one_line_a_clip(labelled: tuple[Path, dict[str, str]]) -> N
         text = (workdir / table).read_bytes().decode()
         assert text.count("\n") == len(LABELS) + 2
         assert "\r" not in text
+
+
+def test_no_cell_of_a_table_is_a_formula(labelled: tuple[Path, dict[str, str]]) -> None:
+    workdir, _ = labelled
+    seen = 0
+    for table in workdir.rglob("*.csv"):
+        # a spreadsheet splits at commas, or at semicolons where decimals have commas
+        with table.open(newline="", encoding="utf-8") as stream:
+            for row in csv.DictReader(stream):
+                # an id may begin with a hyphen, and has no character that could call or run anything
+                assert re.fullmatch(r"[A-Za-z0-9_-]+", row.pop("clip_id"))
+                parts = [part for text in row.values() for part in text.split(";")]
+                assert not [part for part in parts if FORMULA.match(part)]
+                seen += len(parts)
+    assert seen > 30 * len(LABELS)
 
 
 def test_every_file_of_the_workdir_has_a_plain_name(labelled: tuple[Path, dict[str, str]]) -> None:
@@ -164,6 +188,19 @@ def test_a_broken_file_may_have_an_odd_name_too(clip: Path, tmp_path: Path, what
             rows = list(csv.DictReader(stream))
         assert [(row["code"], row["stage"]) for row in rows] == [("not-video", "transcode")]
         assert prep("status", tmp_path / command).status == 0
+
+
+def test_a_folder_that_begins_as_a_formula_makes_none_in_the_reports(clip: Path, tmp_path: Path) -> None:
+    source = tmp_path / "clips"
+    for name in ("=cmd|'.mp4", "@x;+1.mp4", "good.mp4"):
+        (source / "-walk").mkdir(parents=True, exist_ok=True)
+        (source / "-walk" / name).write_bytes(clip.read_bytes() if name == "good.mp4" else b"no video")
+    assert prep("run", source, tmp_path / "work", "--jobs", 1).status == 1
+    with (tmp_path / "work/reports/failures.csv").open(newline="") as stream:
+        rows = list(csv.DictReader(stream))
+    assert sorted(row["path"] for row in rows) == [r"\x2dwalk/=cmd|'.mp4", r"\x2dwalk/@x;\x2b1.mp4"]
+    parts = [part for row in rows for name in ("path", "detail") for part in row[name].split(";")]
+    assert not [part for part in parts if FORMULA.match(part)]
 
 
 def test_a_command_says_names_in_one_line(tmp_path: Path) -> None:

@@ -1,23 +1,35 @@
-"""A run that is stopped, however rudely, goes on to the same end."""
+"""A run that is stopped says what is done, leaves nobody behind, and goes on to the same end."""
 
 from __future__ import annotations
 
 import os
-import random
+import re
 import signal
 import subprocess
 import time
-from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager, suppress
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
-from tests.commands import DEFAULT, ok, outputs, prep, start
+from tests.commands import DEFAULT, ok, outputs, prep
 from tests.films import WEB, XVID, encode, moving_square
+from tests.reliability.kills import (
+    STOPPED,
+    STOPS,
+    disturb,
+    farewell,
+    leftovers,
+    rehearse,
+    started,
+    stop,
+    wait_for_silence,
+    workers,
+)
 
 JOURNAL = f"journal/run-{DEFAULT}.jsonl"
-OPTIONS = ("--quiet", "--preset", "medium", "--shard-size", "3")
+LATER = [kind for kind in STOPS if kind != "ctrl-c"]
+OPTIONS = ("--quiet", "--preset", "medium", "--shard-size", "1")
 
 
 @pytest.fixture(scope="module")
@@ -32,172 +44,164 @@ def many(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="module")
+def long(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A clip that takes the slowest preset a minute or so."""
+    root = tmp_path_factory.mktemp("long") / "clips"
+    encode(root / "walk/long.mp4", moving_square(60, size=(480, 360)) * 25, WEB)
+    return root
+
+
+@pytest.fixture(scope="module")
 def undisturbed(many: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
     workdir = tmp_path_factory.mktemp("undisturbed") / "work"
     ok("run", many, workdir, *OPTIONS)
     found = outputs(workdir)
-    assert len(found) == 1 + 4 + 2
+    assert len(found) == 1 + 12 + 2
     return found
 
 
-def wait_for_lines(path: Path, count: int, process: subprocess.Popen[str]) -> None:
-    """Return as soon as a journal has so many lines."""
+def wait_until(true: Callable[[], object], process: subprocess.Popen[str]) -> None:
+    """Return as soon as something is true of a running command."""
     deadline = time.monotonic() + 60
-    while time.monotonic() < deadline:
-        if path.exists() and path.read_bytes().count(b"\n") >= count:
-            return
+    while not true():
         assert process.poll() is None, process.communicate()
+        assert time.monotonic() < deadline
         time.sleep(0.005)
-    pytest.fail(f"{path} has no {count} lines after a minute")
 
 
-def living(session: int) -> list[str]:
-    """Return the processes of a session that are alive."""
-    found = []
-    for status in Path("/proc").glob("[0-9]*/stat"):
-        try:
-            name, _, rest = status.read_text().rpartition(")")
-        except OSError:  # it ended just now
-            continue
-        fields = rest.split()
-        if int(fields[3]) == session and fields[0] != "Z":
-            found.append(name)
-    return found
+def lines(path: Path) -> int:
+    return path.read_bytes().count(b"\n") if path.exists() else 0
 
 
-def wait_for_silence(session: int, seconds: float) -> list[str]:
-    deadline = time.monotonic() + seconds
-    while (left := living(session)) and time.monotonic() < deadline:
-        time.sleep(0.02)
-    return left
-
-
-@contextmanager
-def started(*arguments: object) -> Iterator[subprocess.Popen[str]]:
-    """Start mocrop-prep, and leave none of its processes behind whatever the test finds."""
-    process = start(*arguments)
-    try:
-        yield process
-    finally:
-        with suppress(ProcessLookupError):
-            os.killpg(process.pid, signal.SIGKILL)
-        process.communicate()
-
-
-def leftovers(workdir: Path) -> list[Path]:
-    return [
-        *workdir.rglob(".tmp-*"),
-        *workdir.glob("journal/samples-*/*"),
-        *workdir.glob("journal/inflight/*"),
-    ]
-
-
-@pytest.mark.parametrize("jobs", [1, 2])
-def test_a_killed_run_is_finished_by_the_next(
-    many: Path, undisturbed: dict[str, str], tmp_path: Path, jobs: int
+@pytest.mark.parametrize(("kind", "jobs"), [("ctrl-c", 1), ("sigterm", 2), ("hangup", 2)])
+def test_a_stopped_run_says_how_far_it_came_and_leaves_no_process(
+    many: Path, undisturbed: dict[str, str], tmp_path: Path, kind: str, jobs: int
 ) -> None:
     workdir = tmp_path / "work"
     with started("run", many, workdir, *OPTIONS, "--jobs", jobs) as process:
-        wait_for_lines(workdir / JOURNAL, 4, process)
-        process.kill()
-        process.wait()
-        done = (workdir / JOURNAL).read_bytes().count(b"\n")
-        assert 4 <= done < 12
-        assert not (workdir / f"shards/{DEFAULT}/dataset.json").exists()
-        ok("run", many, workdir, *OPTIONS)
-        assert outputs(workdir) == undisturbed
-        assert (workdir / JOURNAL).read_bytes().count(b"\n") == 12
-    assert leftovers(workdir) == []
-    assert outputs(workdir) == undisturbed
-    assert prep("verify", workdir).status == 0
-
-
-def test_workers_end_soon_after_the_command_was_killed(many: Path, tmp_path: Path) -> None:
-    workdir = tmp_path / "work"
-    with started("run", many, workdir, *OPTIONS, "--jobs", 2) as process:
-        wait_for_lines(workdir / JOURNAL, 2, process)
-        assert len(living(process.pid)) > 2
-        process.kill()
-        process.wait()
-        assert wait_for_silence(process.pid, 8) == []
-
-
-@pytest.mark.parametrize("jobs", [1, 2])
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM], ids=["ctrl-c", "sigterm"])
-def test_a_stopped_run_says_so_in_one_line_and_leaves_no_process(
-    many: Path, undisturbed: dict[str, str], tmp_path: Path, number: signal.Signals, jobs: int
-) -> None:
-    workdir = tmp_path / "work"
-    with started("run", many, workdir, *OPTIONS, "--jobs", jobs) as process:
-        wait_for_lines(workdir / JOURNAL, 3, process)
-        if number is signal.SIGINT:
-            os.killpg(process.pid, number)
-        else:
-            process.send_signal(number)
-        out, err = process.communicate(timeout=10)
-        assert process.returncode == 130, err
-        assert out == ""
-        lines = [line for line in err.splitlines() if line]
-        assert len(lines) == 1, err
-        assert "stopped" in lines[0]
+        wait_until(lambda: lines(workdir / JOURNAL) >= 3, process)
+        assert stop(process, kind)
+        numbers = re.search(rf"run-{DEFAULT}: (\d+) of 12 clips", farewell(process))
         assert wait_for_silence(process.pid, 3) == []
     before = (workdir / JOURNAL).read_bytes()
     assert 3 <= before.count(b"\n") < 12
+    assert numbers is not None
+    assert int(numbers[1]) == before.count(b"\n")
     ok("run", many, workdir, *OPTIONS)
-    assert (workdir / JOURNAL).read_bytes().startswith(before)
+    after = (workdir / JOURNAL).read_bytes()
+    assert after.startswith(before)
+    assert after.count(b"\n") == 12
     assert outputs(workdir) == undisturbed
     assert leftovers(workdir) == []
 
 
-def test_a_stage_that_is_stopped_goes_on_too(many: Path, tmp_path: Path) -> None:
+@pytest.mark.parametrize("keep", [(), ("--keep",)], ids=["lean", "keep"])
+def test_what_was_done_before_a_kill_is_not_done_again(
+    many: Path, undisturbed: dict[str, str], tmp_path: Path, keep: tuple[str, ...]
+) -> None:
     workdir = tmp_path / "work"
-    options = ("--quiet", "--preset", "medium")
-    with started("transcode", many, workdir, *options, "--jobs", 2) as process:
-        wait_for_lines(workdir / "journal/transcode.jsonl", 3, process)
-        process.terminate()
-        assert process.wait(10) == 130
-    ok("transcode", many, workdir, *options)
-    ok("transcode", many, tmp_path / "whole", *options)
-    names = sorted(path.name for path in (workdir / "transcoded").iterdir())
-    assert names == sorted(path.name for path in (tmp_path / "whole/transcoded").iterdir())
-    for name in names:
-        one, other = workdir / "transcoded" / name, tmp_path / "whole/transcoded" / name
-        assert one.read_bytes() == other.read_bytes()
+    with started("run", many, workdir, *OPTIONS, *keep, "--jobs", 1) as process:
+        wait_until(lambda: lines(workdir / JOURNAL) >= 4, process)
+        process.kill()
+        process.wait()
+        done = (workdir / JOURNAL).read_bytes()
+        assert lines(workdir / JOURNAL) < 12
+        assert not (workdir / f"shards/{DEFAULT}/dataset.json").exists()
+        ok("run", many, workdir, *OPTIONS, *keep)
+    assert (workdir / JOURNAL).read_bytes().startswith(done[: done.rfind(b"\n") + 1])
+    assert lines(workdir / JOURNAL) == 12
+    assert outputs(workdir) == undisturbed
 
 
-def kill_at_random(many: Path, workdir: Path, times: int, seed: int, *options: str) -> None:
-    """Start a run again and again; kill it, or its whole session, at a random moment of its life."""
-    rng = random.Random(seed)
-    with ExitStack() as ends:
-        for _ in range(times):
-            arguments = ("run", many, workdir, *OPTIONS, *options, "--jobs", rng.choice([1, 2]))
-            process = ends.enter_context(started(*arguments))
-            time.sleep(rng.uniform(0.3, 3.0))
-            if rng.random() < 0.5:
-                process.kill()
-            else:
-                os.killpg(process.pid, signal.SIGKILL)
-            process.wait()
+def test_nobody_waits_for_a_long_clip(long: Path, tmp_path: Path) -> None:
+    workdir = tmp_path / "work"
+    with started("transcode", long, workdir, "--quiet", "--preset", "veryslow", "--jobs", 1) as process:
+        wait_until(lambda: list(workdir.glob("transcoded/.tmp-*")), process)
+        stopped = time.monotonic()
+        assert stop(process, "ctrl-c")
+        assert time.monotonic() - stopped < 3
+        assert "0 of 1 clips" in farewell(process)
+        assert wait_for_silence(process.pid, 3) == []
+    assert prep("status", workdir).status == 0
 
 
-def check_the_end(many: Path, workdir: Path, undisturbed: dict[str, str], *options: str) -> None:
-    ok("run", many, workdir, *OPTIONS, *options)
+@pytest.mark.parametrize("kind", ["ctrl-c", *(pytest.param(kind, marks=pytest.mark.slow) for kind in LATER)])
+def test_a_run_that_is_stopped_as_it_writes_shards_leaves_no_set_that_looks_whole(
+    many: Path, undisturbed: dict[str, str], tmp_path: Path, kind: str
+) -> None:
+    workdir = tmp_path / "work"
+    with started("run", many, workdir, *OPTIONS, "--jobs", 2) as process:
+        wait_until(lambda: list(workdir.glob(f"shards/{DEFAULT}/*")), process)
+        assert stop(process, kind)
+        assert wait_for_silence(process.pid, 3) == []
+    assert not (workdir / f"shards/{DEFAULT}/dataset.json").exists()
+    assert lines(workdir / JOURNAL) == 12
+    ok("run", many, workdir, *OPTIONS)
+    assert lines(workdir / JOURNAL) == 12
     assert outputs(workdir) == undisturbed
     assert leftovers(workdir) == []
-    assert prep("verify", workdir).status == 0
 
 
-def test_five_random_kills_change_nothing(many: Path, undisturbed: dict[str, str], tmp_path: Path) -> None:
-    kill_at_random(many, tmp_path / "work", 5, seed=1)
-    check_the_end(many, tmp_path / "work", undisturbed)
+def test_a_run_that_is_stopped_before_its_first_clip_can_be_started_again(
+    many: Path, undisturbed: dict[str, str], tmp_path: Path
+) -> None:
+    workdir = tmp_path / "work"
+    with started("run", many, workdir, *OPTIONS, "--jobs", 2) as process:
+        wait_until((workdir / "journal/workdir.json").exists, process)
+        assert stop(process, "ctrl-c")
+        assert wait_for_silence(process.pid, 3) == []
+    ok("run", many, workdir, *OPTIONS)
+    assert outputs(workdir) == undisturbed
+
+
+@pytest.mark.parametrize(
+    "pause", [0.03, *(pytest.param(wait, marks=pytest.mark.slow) for wait in (0, 0.1, 0.2))]
+)
+def test_a_second_ctrl_c_brings_no_traceback(many: Path, tmp_path: Path, pause: float) -> None:
+    workdir = tmp_path / "work"
+    with started("run", many, workdir, *OPTIONS, "--jobs", 2) as process:
+        wait_until(lambda: lines(workdir / JOURNAL) >= 1, process)
+        for _ in range(3):
+            os.killpg(process.pid, signal.SIGINT)
+            time.sleep(pause)
+        assert process.wait(5) == STOPPED
+        assert "stopped" in farewell(process)
+        assert wait_for_silence(process.pid, 3) == []
+    assert prep("status", workdir).status == 0
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("keep", [(), ("--keep",)], ids=["lean", "keep"])
-def test_thirty_random_kills_change_nothing(
-    many: Path, undisturbed: dict[str, str], tmp_path: Path, keep: tuple[str, ...]
-) -> None:
-    for part in range(6):
-        kill_at_random(many, tmp_path / "work", 5, 10 + part, *keep)
-        check_the_end(many, tmp_path / "work", undisturbed, *keep)
-        (tmp_path / "work" / JOURNAL).unlink()
+def test_a_command_that_was_started_to_outlive_its_terminal_does(many: Path, tmp_path: Path) -> None:
+    shell = ["sh", "-c", 'trap "" HUP; exec "$@"', "sh"]
+    workdir = tmp_path / "work"
+    with started("run", many, workdir, *OPTIONS, "--limit", 6, "--jobs", 1, through=shell) as process:
+        wait_until(lambda: lines(workdir / JOURNAL) >= 2, process)
+        os.killpg(process.pid, signal.SIGHUP)
+        assert process.wait(60) == 0
+    assert lines(workdir / JOURNAL) == 6
+
+
+@pytest.mark.parametrize(
+    "moment", ["starting", pytest.param("working", marks=pytest.mark.slow), "writing shards"]
+)
+def test_workers_end_soon_after_the_command_was_killed(many: Path, tmp_path: Path, moment: str) -> None:
+    workdir = tmp_path / "work"
+    with started("run", many, workdir, *OPTIONS, "--jobs", 2) as process:
+        wait_until(
+            lambda: {
+                "starting": workers(process.pid),
+                "working": lines(workdir / JOURNAL) >= 2,
+                "writing shards": list(workdir.glob(f"shards/{DEFAULT}/*.tar")),
+            }[moment],
+            process,
+        )
+        assert len(workers(process.pid)) >= 1
+        process.kill()
+        process.wait()
+        assert wait_for_silence(process.pid, 3) == []
+
+
+@pytest.mark.slow
+def test_a_run_may_be_stopped_at_any_moment(many: Path, tmp_path: Path) -> None:
+    play = rehearse(lambda workdir: ("run", many, workdir, "--keep", *OPTIONS), tmp_path / "whole")
+    disturb(play, tmp_path, 20, seed=3, kinds=tuple(STOPS))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import hashlib
 import json
 import shutil
@@ -10,8 +11,9 @@ from pathlib import Path
 import pyarrow.parquet as pq
 import pytest
 from mocrop_manifests import read_crops
-from mocrop_prep import workflow
+from mocrop_prep.journal import Journal, Record
 from mocrop_prep.vectors import MOTION_FORMAT
+from mocrop_prep.workflow import keys
 
 from tests.commands import DEFAULT, journal, ok, outputs, prep, tree
 from tests.conftest import FORMS, HOLDOUT, fresh
@@ -246,7 +248,7 @@ def test_changed_settings_are_never_answered_from_old_results(
 def age(source: Path, workdir: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Take a WORKDIR back to what `run --keep` left before its vectors told what the pictures look like."""
     with monkeypatch.context() as older:
-        older.setattr(workflow, "MOTION_FORMAT", MOTION_FORMAT - 1)
+        older.setattr(keys, "MOTION_FORMAT", MOTION_FORMAT - 1)
         ok("run", source, workdir, *HOLDOUT, "--keep")
     journals = [workdir / f"journal/{stage}.jsonl" for stage in ("extract", RUN)]
     for path in (workdir / "motion").iterdir():
@@ -256,9 +258,12 @@ def age(source: Path, workdir: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         table = pq.read_table(path).replace_schema_metadata({b"mocrop": json.dumps(note).encode()})
         pq.write_table(table, path, compression="zstd")
         for known in journals:
-            text = known.read_text()
+            text = json.dumps([dataclasses.asdict(record) for record in Journal(known).read().values()])
             assert before in text
-            known.write_text(text.replace(before, identity(path)))
+            known.unlink()
+            with Journal(known) as journal_of_old:
+                for values in json.loads(text.replace(before, identity(path))):
+                    journal_of_old.append(Record(**values))
 
 
 def identity(path: Path) -> str:

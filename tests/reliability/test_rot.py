@@ -8,6 +8,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from mocrop_manifests import read_crops
 
 from tests.commands import DEFAULT, ok, outputs, prep
 from tests.conftest import FORMS, HOLDOUT, fresh
@@ -103,3 +104,21 @@ def test_a_clip_that_could_not_be_written_is_tried_again(tmp_path: Path) -> None
     (workdir / "transcoded/walk__a.mp4").rmdir()
     ok("transcode", source, workdir)
     assert (workdir / "transcoded/walk__a.mp4").read_bytes() == first
+
+
+def test_a_clip_that_its_rotted_shard_lost_and_that_fails_now_is_a_failed_row_at_once(
+    own_source: Path, tmp_path: Path
+) -> None:
+    workdir = tmp_path / "work"
+    ok("run", own_source, workdir, *HOLDOUT)
+    rot(workdir / f"shards/{DEFAULT}/train-000000.tar")
+    broken = own_source / "walk/v_walk_g02_c01.mp4"
+    status = broken.stat()
+    broken.write_bytes(bytes(status.st_size))  # and nobody notices by its size and time
+    os.utime(broken, ns=(status.st_atime_ns, status.st_mtime_ns))
+    encode(own_source / "walk/v_walk_g09_c01.mp4", moving_square(26, seed=78), WEB)
+    assert prep("run", own_source, workdir, *HOLDOUT, "--jobs", 1).status == 1
+    rows = {row.path: row.status for row in read_crops(workdir / f"crops/{DEFAULT}.csv")}
+    assert rows.pop("walk/v_walk_g02_c01.mp4") == "failed"
+    assert set(rows.values()) == {"ok"}
+    assert prep("verify", workdir).status == 0

@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import subprocess
 import sys
+import time
 from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import pytest
 from mocrop_prep.config import RunSettings
+from mocrop_prep.errors import FirstFailure
 from mocrop_prep.journal import Journal, Record
 from mocrop_prep.runner import Task, run_tasks
 
@@ -26,16 +29,18 @@ CODES = {
 }
 
 
-def work_on(folder: Path, kinds: Sequence[str], *, jobs: int = 2, backend: str = "loky") -> dict[str, Record]:
+def work_on(
+    folder: Path, kinds: Sequence[str], *, jobs: int = 2, backend: str = "loky", **limits: Any
+) -> dict[str, Record]:
     """Do a deed for each kind, numbered, with a journal and diaries in `folder`."""
     tasks = [
-        Task(f"{number:02d}", f"key-{number}", (kind, folder / f"{number:02d}.diary"))
+        Task(f"{number:02d}", {"source": f"{number}"}, (kind, folder / f"{number:02d}.diary"))
         for number, kind in enumerate(kinds)
     ]
     return run_tasks(
         deed,
         tasks,
-        settings=RunSettings(jobs=jobs, backend=backend),
+        settings=RunSettings(jobs=jobs, backend=backend, **limits),
         journal=Journal(folder / "stage.jsonl"),
         inflight=folder / "inflight",
         label="deeds",
@@ -87,13 +92,17 @@ def test_a_clip_that_kills_its_worker_is_set_aside_after_two_tries(
             assert "2 times" in records[f"{number:02d}"].detail
 
 
-def test_only_faults_of_ours_carry_a_traceback(aftermath: tuple[Path, list[str], dict[str, Record]]) -> None:
+def test_every_failure_tells_where_it_happened(aftermath: tuple[Path, list[str], dict[str, Record]]) -> None:
     _, kinds, records = aftermath
     bug = records[f"{kinds.index('bug'):02d}"]
     assert "ZeroDivisionError: a bug of ours" in bug.detail
-    assert "Traceback" in bug.traceback
-    assert "deeds.py" in bug.traceback
-    assert records[f"{kinds.index('clip error'):02d}"].traceback == ""
+    for kind in ("bug", "out of memory", "disk full", "clip error"):
+        trace = records[f"{kinds.index(kind):02d}"].traceback
+        assert trace.startswith("Traceback"), kind
+        assert "deeds.py" in trace
+    fault = records[f"{kinds.index('segfault'):02d}"].traceback
+    assert "Segmentation fault" in fault
+    assert "deeds.py" in fault
 
 
 def test_a_record_says_where_and_what(aftermath: tuple[Path, list[str], dict[str, Record]]) -> None:
@@ -136,3 +145,47 @@ def test_a_deadly_clip_never_takes_the_command_with_it(tmp_path: Path, kinds: li
     assert done.returncode == 0, done
     assert sorted(done.stdout.split()) == sorted("worker-died" if k == "killed" else "ok" for k in kinds)
     assert done.stderr == ""
+
+
+def test_a_clip_that_hangs_is_ended_and_tells_where_it_hung(tmp_path: Path) -> None:
+    kinds = ["good", "hang", "good", "stopped", "good", "good"]
+    started = time.monotonic()
+    records = work_on(tmp_path, kinds, timeout=1.0)
+    assert time.monotonic() - started < 60
+    codes = [records[f"{number:02d}"].code for number in range(len(kinds))]
+    assert codes == ["", "timed-out", "", "timed-out", "", ""]
+    hung = records["01"]
+    assert "--timeout, 1 s" in hung.detail
+    assert "deeds.py" in hung.traceback
+    # one of the two may have gone down with the other, and be tried once more
+    assert sorted((tries(tmp_path, 1), tries(tmp_path, 3))) in ([1, 1], [1, 2])
+
+
+def test_a_clip_that_takes_too_much_memory_is_ended_before_it_takes_all(tmp_path: Path) -> None:
+    kinds = ["good", "swell", "good", "good"]
+    records = work_on(tmp_path, kinds, max_memory="600MB")
+    assert [records[f"{number:02d}"].code for number in range(4)] == ["", "out-of-memory", "", ""]
+    assert "more than --max-memory allows: 600 MB" in records["01"].detail
+    assert tries(tmp_path, 1) == 1
+
+
+def test_limits_that_nobody_goes_over_change_nothing(tmp_path: Path) -> None:
+    records = work_on(tmp_path, ["good"] * 6, timeout=60, max_memory="8GB")
+    assert [record.status for record in records.values()] == ["ok"] * 6
+
+
+def test_clips_that_went_down_with_another_are_not_blamed(tmp_path: Path) -> None:
+    kinds = ["killed", "good", "killed", "good", "good", "killed"]
+    records = work_on(tmp_path, kinds, jobs=3)
+    assert {kinds[int(clip_id)] for clip_id, record in records.items() if record.failed} == {"killed"}
+
+
+@pytest.mark.parametrize("backend", ["loky", "sequential"])
+def test_fail_fast_ends_with_the_first_failure(tmp_path: Path, backend: str) -> None:
+    kinds = ["good", "clip error", *["good"] * 40]
+    with pytest.raises(FirstFailure, match="01: corrupt: what was found"):
+        work_on(tmp_path, kinds, jobs=1, backend=backend, fail_fast=True)
+    records = Journal(tmp_path / "stage.jsonl").read()
+    assert [clip_id for clip_id, record in records.items() if record.failed] == ["01"]
+    assert len(records) < len(kinds)
+    assert list((tmp_path / "inflight").iterdir()) == []

@@ -50,7 +50,7 @@ def test_help_lists_every_setting_with_its_help_and_default(command: str) -> Non
             assert words(field.metadata["help"]) in shown, field.name
             for choice in field.metadata["choices"]:
                 assert choice in shown
-            if field.default not in (None, "", ()):
+            if field.default not in (None, "", (), False):
                 assert f"default: {field.default}" in shown, field.name
 
 

@@ -175,13 +175,16 @@ def test_seeds_that_contradict_each_other_are_refused(source: Path, tmp_path: Pa
 
 
 def test_the_settings_are_saved_beside_the_outputs(kept: Path) -> None:
-    for stage, kind in {
-        "transcode": TranscodeSettings,
-        f"crop-{DEFAULT}": CropSettings,
-        f"shard-{DEFAULT}": ShardSettings,
+    kinds = {"transcode": TranscodeSettings, "crop": CropSettings, "shard": ShardSettings}
+    for stage, names in {
+        "transcode": ["transcode"],
+        f"crop-{DEFAULT}": ["crop"],
+        f"shard-{DEFAULT}": ["shard"],
+        f"run-{DEFAULT}": ["transcode", "crop", "shard"],
     }.items():
         saved = json.loads((kept / f"journal/{stage}.settings.json").read_text())
-        assert saved.keys() == {field.name for field in dataclasses.fields(kind)}
+        for name in names:
+            assert kinds[name](**saved[name]) == kinds[name]()
 
 
 def test_a_csv_is_a_source_too(source: Path, tmp_path: Path) -> None:

@@ -92,11 +92,11 @@ def source(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def staged(source: Path, tmp_path_factory: pytest.TempPathFactory) -> Workdir:
     """A WORKDIR with every intermediate, two manifests, and shards of one of them."""
     session = new_session(source, tmp_path_factory.mktemp("staged") / "work")
-    workflow.transcode(session, TranscodeSettings())
-    workflow.extract(session)
-    workflow.crop(session, V1, "v1")
-    workflow.crop(session, CropSettings(method="center"), "middle")
-    workflow.shard(session, ShardSettings(shard_size="1"), crops="v1", name="v1")
+    workflow.perform(workflow.TranscodeStage(session, TranscodeSettings()))
+    workflow.perform(workflow.ExtractStage(session))
+    workflow.perform(workflow.CropStage(session, V1, "v1"))
+    workflow.perform(workflow.CropStage(session, CropSettings(method="center"), "middle"))
+    workflow.perform(workflow.ShardStage(session, ShardSettings(shard_size="1"), crops="v1", name="v1"))
     return session.workdir
 
 
@@ -105,7 +105,7 @@ def fused(source: Path, tmp_path_factory: pytest.TempPathFactory) -> Workdir:
     """A WORKDIR of a fused run, without intermediates."""
     session = new_session(source, tmp_path_factory.mktemp("fused") / "work")
     shard = ShardSettings(shard_size="1")
-    workflow.run(session, TranscodeSettings(), V1, shard, name="v1", keep=False)
+    workflow.perform(workflow.RunStage(session, TranscodeSettings(), V1, shard, name="v1", keep=False))
     return session.workdir
 
 
@@ -385,7 +385,7 @@ def test_a_method_that_looks_at_pictures_too_is_shown_without_its_vectors_as_wit
     copy: Workdir, source: Path
 ) -> None:
     session = workflow.Session(copy, find_clips(source / "clips.csv").clips, RUN, quiet=True)
-    workflow.crop(session, CropSettings(method="foreground"), "own")
+    workflow.perform(workflow.CropStage(session, CropSettings(method="foreground"), "own"))
     kept, _ = preview(copy, "own", clips=("right", "down"))
     shutil.rmtree(copy.root / "motion")
     remade, _ = preview(copy, "own", clips=("right", "down"))
@@ -621,9 +621,8 @@ def test_stored_frames_are_found_in_every_form_of_shards(
 ) -> None:
     found = find_clips(source / "clips.csv")
     settings = ShardSettings(format=form, sample=sample, shard_size=size, frames="2", seed=5)
-    workflow.shard(
-        workflow.Session(copy, found.clips, RUN, quiet=True), settings, crops="middle", name="mine"
-    )
+    session = workflow.Session(copy, found.clips, RUN, quiet=True)
+    workflow.perform(workflow.ShardStage(session, settings, crops="middle", name="mine"))
     everything = {
         sample_read.info.clip_id: sample_read
         for path in copy.shards("mine").glob(f"*-*{FORMS[form].suffix}")

@@ -12,6 +12,8 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 import torch
 from mocrop_manifests import ManifestError, read_dataset
@@ -173,7 +175,7 @@ def test_a_label_that_is_not_the_class_of_the_index_is_refused(toys: Any, form: 
     folder = toys.write(**form)
     text = (folder / "dataset.json").read_text()
     (folder / "dataset.json").write_text(text.replace('"down"', '"sideways"'))
-    with pytest.raises(TrainError, match=r"clip down__train_\d+ has label 1 \(down\)"):
+    with pytest.raises(TrainError, match=r"clip down__train_\d+ has label 1 \('down'\)"):
         opened(folder)
 
 
@@ -204,3 +206,97 @@ def test_the_stored_size_comes_from_the_index_and_must_be_there(toys: Any) -> No
     assert stored_size(folder, index) == 32
     with pytest.raises(TrainError, match=r"config\.shard\.size is None"):
         stored_size(folder, dataclasses.replace(index, config={}))
+
+
+@pytest.mark.parametrize("picture", ["GIF", "PNG", "EPS"])
+def test_pictures_that_are_no_jpeg_are_not_opened(toys: Any, picture: str) -> None:
+    folder = toys.write(clips=[toys.clip("a", 0, frames=1)])
+    out = io.BytesIO()
+    Image.new("RGB", (32, 32)).save(out, picture)
+    rewrite(folder, [("a.000.jpg", out.getvalue()), ("a.json", ABOUT)])
+    with pytest.raises(TrainError, match="clip a, frame 0: not a whole JPEG"):
+        opened(folder).read(0, [0])
+
+
+def test_a_picture_that_claims_to_be_huge_is_not_unpacked(toys: Any) -> None:
+    folder = toys.write(clips=[toys.clip("a", 0, frames=1)])
+    data = bytearray((folder / "train-000000.tar").read_bytes())
+    at = data.index(b"\xff\xc0") + 5
+    data[at : at + 4] = (65500).to_bytes(2) * 2
+    (folder / "train-000000.tar").write_bytes(data)
+    with pytest.raises(TrainError, match="clip a, frame 0: not a whole JPEG"):
+        opened(folder).read(0, [0])
+
+
+def test_frames_of_one_clip_that_differ_in_size_are_refused(toys: Any) -> None:
+    folder = toys.write(clips=[toys.clip("a", 0, frames=2)])
+    pictures = []
+    for number, size in enumerate((32, 40)):
+        out = io.BytesIO()
+        Image.new("RGB", (size, size)).save(out, "JPEG")
+        pictures.append((f"a.{number:03d}.jpg", out.getvalue()))
+    rewrite(folder, [*pictures, ("a.json", ABOUT)])
+    with pytest.raises(TrainError, match="clip a: frames of different sizes"):
+        opened(folder).read(0, [0, 1])
+
+
+@pytest.mark.parametrize(
+    ("about", "fault"),
+    [
+        (b"[" * 100_000, "recursion"),
+        (b"9" * 5000, "digits"),
+        (b"[]", "indices"),
+        (b'{"clip_id":"a","label":"0","label_name":"across"}', "label is no number"),
+        (b'{"clip_id":["a"],"label":0,"label_name":"across"}', "names are no texts"),
+        (b'{"clip_id":"a\\nb","label":0,"label_name":"across"}', "is no clip id"),
+        (b'{"clip_id":"a","label":0}', "lacks 'label_name'"),
+    ],
+)
+def test_a_description_that_is_none_is_refused_by_the_name_of_its_shard(
+    toys: Any, about: bytes, fault: str
+) -> None:
+    folder = toys.write(clips=[toys.clip("a", 0, frames=1)])
+    rewrite(folder, [("a.json", about)])
+    with pytest.raises(TrainError, match=rf"train-000000\.tar: not a readable webdataset shard: .*{fault}"):
+        opened(folder)
+
+
+def test_a_parquet_row_with_other_pictures_than_it_tells_of_gives_none_of_its_neighbour(toys: Any) -> None:
+    folder = toys.write(clips=[toys.clip("a", 0, frames=2), toys.clip("b", 0, frames=2)], storage="parquet")
+    path = folder / "train-000000.parquet"
+    table = pq.read_table(path)
+    first, second = table.to_pylist()
+    first["frames"], second["frames"] = first["frames"][:1], [*second["frames"], *first["frames"][1:]]
+    pq.write_table(pa.Table.from_pylist([first, second], table.schema), path)
+    reindex(folder)
+    source = opened(folder)
+    with pytest.raises(TrainError, match="clip a does not hold the 2 frames"):
+        source.read(0, [0, 1])
+
+
+def test_pages_of_a_parquet_shard_that_cannot_be_read_are_told_by_its_name(toys: Any) -> None:
+    folder = toys.write(storage="parquet")
+    path = folder / "train-000000.parquet"
+    group = pq.read_metadata(path).row_group(0)
+    columns = [group.column(number) for number in range(group.num_columns)]
+    pictures = next(column for column in columns if column.path_in_schema == "frames.list.element.bytes")
+    data = bytearray(path.read_bytes())
+    start = pictures.dictionary_page_offset or pictures.data_page_offset
+    data[start : start + 64] = bytes(64)
+    path.write_bytes(data)
+    reindex(folder)
+    with pytest.raises(TrainError, match=r"train-000000\.parquet: not a readable parquet shard: [^\n]+$"):
+        opened(folder).read(0, [0])
+
+
+ABOUT = b'{"clip_id":"a","group":"","label":0,"label_name":"across"}'
+
+
+def rewrite(folder: Path, members: list[tuple[str, bytes]]) -> None:
+    """Make the first training shard of other members."""
+    with tarfile.open(folder / "train-000000.tar", "w") as tar:
+        for name, data in members:
+            info = tarfile.TarInfo(name)
+            info.size = len(data)
+            tar.addfile(info, io.BytesIO(data))
+    reindex(folder)

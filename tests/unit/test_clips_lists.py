@@ -252,6 +252,10 @@ def test_kinetics_lists_find_videos_by_id_and_time_anywhere_below_the_source(tmp
         ("label,youtube_id,time_start,time_end\nrun,abc,1\n", "l.csv:2: unrecognised"),
         ("label,youtube_id,time_start,time_end\n,abc,1,11\n", "l.csv:2: unrecognised"),
         ('label,youtube_id,time_start,time_end\n"run,abc,1,11\n', "not valid CSV"),
+        (
+            "label,youtube_id,time_start,time_end,\x1b[31m\nrun,abc,1\n",
+            "expected label,youtube_id,time_start",
+        ),
     ],
 )
 def test_a_faulty_kinetics_list_is_refused_with_the_line(tmp_path: Path, text: str, fault: str) -> None:
@@ -268,6 +272,7 @@ def test_a_faulty_kinetics_list_is_refused_with_the_line(tmp_path: Path, text: s
         ("l.txt", b"PK\x03\x04\x00\x00"),
         ("l.txt", b",run"),
         ("l.txt", b"these are the clips of run"),
+        ("l.txt", b'"' + b"x" * 140_000 + b'",run'),
         ("run_test_split1.txt", b"a.avi 3"),
         ("run_test_split1.txt", b"a.avi"),
     ],
@@ -278,6 +283,13 @@ def test_an_unrecognised_line_is_refused_with_its_place(tmp_path: Path, name: st
     listed = write(tmp_path / name, valid + b"\n" + line + b"\n")
     message = refused(source, train=[listed])
     assert f"{listed}:2: unrecognised list line" in message
+
+
+def test_a_name_that_is_too_long_for_a_message_is_shown_in_part(tmp_path: Path) -> None:
+    source = plant(tmp_path / "s", "run/a.avi")
+    message = refused(source, train=[write(tmp_path / "l.txt", f"run/{'x' * 100_000}.avi 1\n")])
+    assert "the lists choose no file" in message
+    assert len(message) < 1000
 
 
 def test_a_file_in_train_and_test_lists_is_named(tmp_path: Path) -> None:

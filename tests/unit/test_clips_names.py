@@ -15,7 +15,7 @@ from mocrop_manifests import read_clips, write_clips
 from mocrop_manifests.clips import CLIP_ID
 from mocrop_prep.clips import find_clips, source_path
 from mocrop_prep.clips.ids import LONGEST, clip_ids
-from mocrop_prep.clips.paths import escape, shown, unescape
+from mocrop_prep.clips.paths import cell, escape, shown, unescape
 
 # A file name is any bytes but NUL and the slash; few kinds of them, so that names often clash.
 name_bytes = st.one_of(
@@ -112,10 +112,25 @@ def test_ids_are_valid_unique_and_independent_of_the_order(listed: list[str], rn
 
 @given(names)
 def test_an_escaped_name_is_one_line_of_utf8_and_comes_back(name: str) -> None:
-    text = escape(name)
-    assert not any(ord(character) < 0x20 for character in text)
-    assert text.encode("utf-8").decode("utf-8") == text
+    for text in (escape(name), cell(name)):
+        assert not any(ord(character) < 0x20 for character in text)
+        assert len(text.splitlines()) <= 1
+        assert text.encode("utf-8").decode("utf-8") == text
+        assert unescape(text) == name
+
+
+@given(st.text(st.characters(codec="utf-8") | st.sampled_from("=+-@;\\ x3d\u202e\u200b\uff1d"), max_size=12))
+def test_no_name_is_a_formula_in_any_spreadsheet(name: str) -> None:
+    text = cell(name)
     assert unescape(text) == name
+    # where decimals have commas, cells are separated by semicolons
+    for part in text.split(";"):
+        assert not part.strip().startswith(tuple("=+-@\uff1d\uff0b\uff0d\uff20"))
+
+
+@given(names, names)
+def test_two_names_are_never_one_cell(one: str, other: str) -> None:
+    assert (cell(one) == cell(other)) == (one == other)
 
 
 @pytest.mark.parametrize(
@@ -128,10 +143,39 @@ def test_an_escaped_name_is_one_line_of_utf8_and_comes_back(name: str) -> None:
         (r"a\x41.avi", r"a\\x41.avi"),
         (r"a\\b.avi", r"a\\\\b.avi"),
         (os.fsdecode(b"a\\\xe9.avi"), r"a\\\xe9.avi"),
+        ("a\u202eiva.exe", r"a\xe2\x80\xaeiva.exe"),
+        ("run\u200b", r"run\xe2\x80\x8b"),
+        ("one\u2028line\x85", r"one\xe2\x80\xa8line\xc2\x85"),
+        ("🤸\u200d♂️ می\u200cشود", "🤸\u200d♂️ می\u200cشود"),
+        ("=1+1", "=1+1"),
     ],
 )
 def test_only_what_a_table_cannot_hold_is_escaped(name: str, text: str) -> None:
     assert escape(name) == text
+    assert unescape(text) == name
+
+
+@pytest.mark.parametrize(
+    ("name", "text"),
+    [
+        ("=1+1", r"\x3d1+1"),
+        ("+x", r"\x2bx"),
+        ("-1", r"\x2d1"),
+        ("@SUM(A1)", r"\x40SUM(A1)"),
+        ("\t=1", r"\x09=1"),
+        ("\r=1", r"\x0d=1"),
+        (" =1", r" \x3d1"),
+        ("\xa0=1", "\xa0\\x3d1"),
+        ("＝1", r"\xef\xbc\x9d1"),
+        ("a;=1", r"a;\x3d1"),
+        (r"=\x41", r"\x3d\\x41"),
+        ("a=1", "a=1"),
+        ("a-b", "a-b"),
+        ("'=1", "'=1"),
+    ],
+)
+def test_only_what_makes_a_formula_of_a_cell_is_escaped_beyond_that(name: str, text: str) -> None:
+    assert cell(name) == text
     assert unescape(text) == name
 
 
@@ -159,3 +203,24 @@ def test_every_file_on_disk_is_found_again_from_its_row_in_clips_csv(raw: set[by
 def test_messages_show_three_names_and_count_the_rest() -> None:
     assert shown(["a", "b"]) == "a, b"
     assert shown(["a", "b\n", "c", "d", "e"]) == r"a, b\x0a, c and 2 more"
+    assert shown(["x" * 4000 + ".mp4"]) == f"{'x' * 60}...{'x' * 56}.mp4"
+
+
+def test_a_label_or_group_that_is_a_formula_is_escaped_and_the_id_is_not(tmp_path: Path) -> None:
+    (tmp_path / "clips.csv").write_text(
+        'path,label,group\n=1+1.avi,=cmd|calc,-1\n"@x;=y.avi",run,+2\n', encoding="utf-8"
+    )
+    clips = find_clips(tmp_path / "clips.csv").clips
+    assert [(clip.path, clip.label_name, clip.group) for clip in clips] == [
+        (r"\x3d1+1.avi", r"\x3dcmd|calc", r"\x2d1"),
+        (r"\x40x;\x3dy.avi", "run", r"\x2b2"),
+    ]
+    assert [clip.clip_id for clip in clips] == clip_ids(["=1+1.avi", "@x;=y.avi"])
+    assert [source_path(tmp_path, clip).name for clip in clips] == ["=1+1.avi", "@x;=y.avi"]
+
+
+@pytest.mark.parametrize("group", ["-1", r"\x2d1"])
+def test_a_group_is_held_out_by_its_name_or_as_the_table_has_it(tmp_path: Path, group: str) -> None:
+    (tmp_path / "clips.csv").write_text("path,label,group\na.avi,run,-1\nb.avi,run,2\n", encoding="utf-8")
+    clips = find_clips(tmp_path / "clips.csv", holdout_groups=group).clips
+    assert [(clip.path, clip.split) for clip in clips] == [("a.avi", "test"), ("b.avi", "train")]

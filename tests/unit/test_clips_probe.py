@@ -15,7 +15,7 @@ import numpy as np
 import pytest
 from av.video.stream import VideoStream
 from mocrop_prep.clips import find_clips
-from mocrop_prep.probe import is_video, kind_of
+from mocrop_prep.probe import is_video, kind_of, no_film
 
 
 @pytest.fixture(scope="session")
@@ -113,6 +113,12 @@ def test_a_video_with_metadata_that_is_not_utf8_is_still_video(media: Path, tmp_
     assert b"PLACEHOLDER" in content
     (tmp_path / "t").write_bytes(content.replace(b"PLACEHOLDER", b"\xe9\xff" * 5 + b"\xe9"))
     assert is_video(tmp_path / "t")
+
+
+def test_raw_h263_is_believed_only_under_its_own_name(tmp_path: Path) -> None:
+    assert no_film("h263", "noise.mp4")
+    assert not no_film("h263", "clip.H263")
+    assert not no_film("mov,mp4,m4a,3gp,3g2,mj2", "clip.mp4")
 
 
 def test_what_cannot_be_opened_is_not_video(tmp_path: Path) -> None:

@@ -12,13 +12,17 @@ from pathlib import Path
 import pytest
 from mocrop_prep.files import (
     TEMPORARY,
+    make_folder,
     publish,
     publish_bytes,
     publish_text,
+    remove,
     sha256,
     sweep,
     temporary_beside,
 )
+
+from tests.spy import Call, disk_calls
 
 
 def names(folder: Path) -> list[str]:
@@ -81,6 +85,56 @@ def test_readers_of_the_old_file_are_not_disturbed(tmp_path: Path) -> None:
         publish_bytes(target, b"new")
         assert reader.read() == b"old content"
     assert target.read_bytes() == b"new"
+
+
+def test_content_is_on_the_disk_before_its_name_and_the_name_before_anything_else(tmp_path: Path) -> None:
+    target = tmp_path / "clip.mp4"
+    with disk_calls() as calls, publish(target) as temporary:
+        temporary.write_bytes(b"content")
+    digest = hashlib.sha256(b"content").hexdigest()
+    assert calls == [
+        Call("fsync", temporary, digest),
+        Call("replace", temporary, digest, target),
+        Call("fsync", tmp_path),
+    ]
+
+
+def test_a_new_folder_is_on_the_disk_before_anything_lies_in_it(tmp_path: Path) -> None:
+    with disk_calls() as calls:
+        make_folder(tmp_path / "one" / "two")
+        make_folder(tmp_path / "one" / "two")
+    assert calls == [
+        Call("mkdir", tmp_path / "one"),
+        Call("fsync", tmp_path),
+        Call("mkdir", tmp_path / "one" / "two"),
+        Call("fsync", tmp_path / "one"),
+    ]
+
+
+def test_a_folder_is_not_made_where_a_file_is(tmp_path: Path) -> None:
+    publish_bytes(tmp_path / "taken", b"x")
+    for folder in (tmp_path / "taken", tmp_path / "taken" / "below"):
+        with pytest.raises(FileExistsError, match="taken"):
+            make_folder(folder)
+
+
+def test_a_removed_file_stays_removed(tmp_path: Path) -> None:
+    publish_bytes(tmp_path / "dataset.json", b"{}")
+    with disk_calls() as calls:
+        remove(tmp_path / "dataset.json")
+        remove(tmp_path / "dataset.json")
+        remove(tmp_path / "no" / "such" / "folder")
+    assert calls == [Call("unlink", tmp_path / "dataset.json"), Call("fsync", tmp_path)]
+
+
+def test_a_failure_to_write_is_told_even_where_the_temporary_cannot_be_removed(tmp_path: Path) -> None:
+    def fail() -> None:
+        with publish(tmp_path / "folder" / "a.mp4") as temporary:
+            temporary.mkdir()  # it cannot be unlinked
+            raise ValueError("what counts")
+
+    with pytest.raises(ValueError, match="what counts"):
+        fail()
 
 
 @pytest.mark.parametrize("length", [1, 159, 160, 161, 254, 255])

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -88,12 +90,46 @@ def test_a_first_line_that_is_torn_leaves_an_empty_journal(tmp_path: Path) -> No
 def test_a_damaged_line_costs_its_own_record_only(tmp_path: Path, damage: bytes) -> None:
     path = tmp_path / "run.jsonl"
     write(path, DONE, FAILED)
-    first, second, _ = path.read_bytes().split(b"\n")
-    third = first.replace(b'"a"', b'"c"')
+    write(path, replace(DONE, clip_id="c"))
+    first, second, third, _ = path.read_bytes().split(b"\n")
     path.write_bytes(b"\n".join([first, damage, third, b""]))
     assert set(Journal(path).read()) == {"a", "c"}
     path.write_bytes(b"\n".join([first, damage, second, b""]))
     assert Journal(path).read() == {"a": DONE, "b": FAILED}
+
+
+def test_any_flipped_bit_costs_the_record_of_its_line(tmp_path: Path) -> None:
+    path = tmp_path / "run.jsonl"
+    write(path, DONE, FAILED)
+    whole = path.read_bytes()
+    first = whole.index(b"\n") + 1
+    for place in range(len(whole)):
+        flipped = bytearray(whole)
+        flipped[place] ^= 1 << place % 8
+        path.write_bytes(flipped)
+        left = Journal(path).read()
+        assert left.get("a") in (None, DONE)
+        assert left.get("b") in (None, FAILED)
+        assert ("a" in left) == (place >= first)
+        assert Journal(path).damaged() == (place < len(whole) - 1 and len(left) < 2)
+
+
+def test_lines_of_older_releases_are_read_though_they_have_no_checksum(tmp_path: Path) -> None:
+    path = tmp_path / "run.jsonl"
+    write(path, DONE)
+    path.write_bytes(re.sub(rb', "inputs": .*', b"}", path.read_bytes()))
+    assert b"crc" not in path.read_bytes()
+    assert Journal(path).read() == {"a": DONE}
+    assert Journal(path).damaged() == 0
+
+
+def test_dropped_clips_are_forgotten_and_the_others_stay_as_they_were(tmp_path: Path) -> None:
+    path = tmp_path / "run.jsonl"
+    write(path, DONE, FAILED, replace(DONE, key="newer"))
+    Journal(path).drop({"b", "none"})
+    assert Journal(path).read() == {"a": replace(DONE, key="newer")}
+    assert path.read_bytes().count(b"\n") == 1
+    assert [entry.name for entry in tmp_path.iterdir()] == ["run.jsonl"]
 
 
 def test_a_record_survives_the_death_of_its_process(tmp_path: Path) -> None:

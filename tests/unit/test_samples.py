@@ -152,15 +152,53 @@ def test_a_cut_tar_is_never_taken_for_a_whole_sample() -> None:
     for length in range(0, len(content), 100):
         try:
             found = list(read_samples(io.BytesIO(content[:length])))
-        except (tarfile.TarError, KeyError, ValueError):
+        except (tarfile.TarError, ValueError):
             continue
         assert found == []
+
+
+def test_a_tar_of_empty_bytes_and_one_whose_header_decayed_are_refused() -> None:
+    with pytest.raises(tarfile.TarError, match="empty"):
+        list(read_samples(io.BytesIO()))
+    content = bytearray(tar_bytes(clip_members(SAMPLE)) + END_OF_TAR)
+    content[1024] ^= 1  # tarfile alone would take the second header for the end
+    with pytest.raises(tarfile.TarError, match="header is damaged"):
+        list(read_samples(io.BytesIO(content)))
+
+
+def test_long_names_are_read_and_endless_ones_refused() -> None:
+    sample = dataclasses.replace(SAMPLE, info=dataclasses.replace(INFO, clip_id="x" * 160))
+    assert list(read_samples(io.BytesIO(tar_bytes(clip_members(sample))))) == [sample]
+    endless = tar_bytes([("x" * 9000, b"")])
+    with pytest.raises(tarfile.TarError, match="too large"):
+        list(read_samples(io.BytesIO(endless)))
+
+
+@pytest.mark.parametrize(
+    ("change", "fault"),
+    [
+        ({"label": "3"}, "label '3'"),
+        ({"label": True}, "label True"),
+        ({"clip_id": "../up"}, "no clip id"),
+        ({"clip_id": ["a"]}, "clip_id"),
+        ({"crop": [1, 2, 3]}, "no box"),
+        ({"frame_index": [6, "18", 30]}, "frame_index"),
+        ({"frame_index": [6, 18]}, "3 pictures, but tells of 2 frames"),
+        ({"pts": [0.24, 0.72, float("nan")]}, "no number"),
+        ({"label_name": "\ud800"}, "surrogates not allowed"),
+    ],
+)
+def test_a_description_that_says_what_cannot_be_is_refused(change: dict[str, object], fault: str) -> None:
+    body = json.dumps(dataclasses.asdict(INFO) | change).encode()
+    members = [(name, content) for name, content in clip_members(SAMPLE) if name.endswith(".jpg")]
+    with pytest.raises(ValueError, match=fault):
+        list(read_samples(io.BytesIO(tar_bytes([*members, ("walk__a.json", body)]))))
 
 
 def test_members_that_are_no_files_are_refused() -> None:
     folder = tarfile.TarInfo("walk__a.json")
     folder.type = tarfile.DIRTYPE
-    with pytest.raises(ValueError, match="not a file"):
+    with pytest.raises(tarfile.TarError, match="not a file"):
         list(read_samples(io.BytesIO(folder.tobuf() + END_OF_TAR)))
 
 
@@ -168,5 +206,5 @@ def test_a_description_without_a_field_is_refused() -> None:
     body = dataclasses.asdict(INFO)
     assert parse_info(body) == INFO
     for name in body:
-        with pytest.raises(KeyError):
+        with pytest.raises(ValueError, match=name):
             parse_info({key: value for key, value in body.items() if key != name})

@@ -8,6 +8,7 @@ from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
+import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 from hypothesis import given, settings
@@ -89,6 +90,28 @@ class TestForms:
         path.unlink()
         with pytest.raises(ClipError, match="shard is damaged"):
             list(FORMS[form].read(path, per_frame=per_frame))
+
+    def test_a_parquet_shard_of_other_columns_or_with_gaps_is_refused_in_one_line(
+        self, tmp_path: Path
+    ) -> None:
+        path = tmp_path / "a.parquet"
+        FORMS["parquet"].write(path, [make_sample(1)], per_frame=False, classes=CLASSES)
+        table = pq.read_table(path)
+        (row,) = table.to_pylist()
+        gaps = [{**row, "clip_id": None}, {**row, "frames": None}, {**row, "frames": [None] * 3}]
+        bad = [table.drop_columns("crop"), table.cast(table.schema.set(1, pa.field("label", pa.string())))]
+        for other in [*bad, *(pa.Table.from_pylist([gap], table.schema) for gap in gaps)]:
+            pq.write_table(other, path)
+            with pytest.raises(ClipError, match=r"a\.parquet is damaged: [^\n]+$"):
+                list(FORMS["parquet"].read(path, per_frame=False))
+
+    def test_a_row_group_of_more_rows_than_we_write_is_not_unpacked(self, tmp_path: Path) -> None:
+        path = tmp_path / "a.parquet"
+        FORMS["parquet"].write(path, [make_sample(1)], per_frame=True, classes=CLASSES)
+        table = pq.read_table(path)
+        pq.write_table(table.take([0] * 101), path)
+        with pytest.raises(ClipError, match="a row group of 101 rows"):
+            list(FORMS["parquet"].read(path, per_frame=True))
 
     def test_a_webdataset_shard_is_its_samples_behind_each_other(self, tmp_path: Path) -> None:
         samples = [make_sample(number) for number in range(3)]

@@ -13,7 +13,7 @@ from av.bitstream import BitStreamFilterContext
 from av.video.stream import VideoStream
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
-from mocrop_prep.video.sps import reference_frames
+from mocrop_prep.video.sps import first_sps, reference_frames, sps_in_packet
 
 CONTAINERS = ("mp4", "h264")
 
@@ -211,3 +211,29 @@ def test_damaged_headers_are_never_an_exception(data: st.DataObject) -> None:
 
 
 ANNEX_B = extradata_of(encode("h264", params="ref=4"))
+
+
+@pytest.mark.parametrize(("container", "repeated"), [("mp4", 0), ("mp4", 1), ("h264", 1)])
+def test_the_sps_inside_a_packet_is_that_of_the_header(container: str, repeated: int) -> None:
+    params = f"repeat-headers={repeated}:keyint=3:min-keyint=3:scenecut=0:bframes=0"
+    clip = encode(container, params=params)
+    with av.open(io.BytesIO(clip), "r") as film:
+        extradata = extradata_of(clip)
+        carried = [
+            (packet.is_keyframe, sps_in_packet(bytes(packet), extradata))
+            for packet in film.demux(video=0)
+            if packet.size
+        ]
+    assert first_sps(extradata) is not None
+    in_band = first_sps(extradata) if repeated else None
+    keys = [sps for is_key, sps in carried if is_key]
+    assert keys[0] == in_band
+    assert set(keys[1:]) <= {in_band}
+    assert {sps for is_key, sps in carried if not is_key} == {None}
+
+
+@given(packet=st.binary(max_size=60), extradata=st.binary(max_size=12))
+def test_any_bytes_have_an_sps_or_none(packet: bytes, extradata: bytes) -> None:
+    for form in (extradata, b"\x01" + extradata):
+        found = sps_in_packet(packet, form)
+        assert found is None or found.rstrip(b"\x00") in packet

@@ -68,6 +68,23 @@ def test_the_best_window_is_the_one_that_plain_loops_find_first(case: tuple[Cell
         assert (found.row, found.column, found.height, found.width, found.score) == slow
 
 
+@pytest.mark.parametrize("rows", range(1, 9))
+def test_on_every_small_grid_the_first_of_equal_windows_wins(rows: int) -> None:
+    rng = np.random.default_rng(rows)
+    for columns, area in product(range(1, 9), (0.1, 0.3, 0.5, 0.75, 0.9, 1.0)):
+        shapes = candidate_shapes(rows, columns, area)
+        # maps full of ties: empty, flat, one hot cell, and few counts that occur often
+        maps = [np.zeros((rows, columns), np.int64), np.ones((rows, columns), np.int64)]
+        maps += [
+            np.eye(1, rows * columns, int(rng.integers(rows * columns)), np.int64).reshape(rows, columns)
+        ]
+        maps += [rng.integers(0, levels, (rows, columns)) for levels in (2, 3)]
+        for density in maps if shapes else ():
+            found = best_window(density, shapes, sum_score)
+            slow = slow_best(density.tolist(), shapes, lambda inside, height, width: float(inside))
+            assert (found.row, found.column, found.height, found.width, found.score) == slow
+
+
 def test_no_window_of_mocrop_v2_beats_the_chosen_one_in_exact_arithmetic() -> None:
     rng = np.random.default_rng(5)
     shapes = candidate_shapes(9, 16, 0.75)

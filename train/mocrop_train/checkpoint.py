@@ -3,18 +3,24 @@
 from __future__ import annotations
 
 import os
-import pickle
 import shutil
+import warnings
 from pathlib import Path
 from typing import Any
 
 import torch
 
-from mocrop_train.errors import TrainError
+from mocrop_train.errors import TrainError, printable
 from mocrop_train.files import publish
 
 FORMAT = "mocrop-checkpoint"
 VERSION = 1
+_PARTS: dict[str, type] = {
+    **dict.fromkeys(("model", "optimizer", "scaler", "rng", "config"), dict),
+    **dict.fromkeys(("epoch", "step", "best"), int),
+    **dict.fromkeys(("history", "classes"), list),
+    "shards": str,
+}
 
 
 def save(path: Path, state: dict[str, Any]) -> None:
@@ -37,17 +43,36 @@ def keep_as(path: Path, copy: Path) -> None:
 
 def load(path: Path) -> dict[str, Any]:
     """Read a checkpoint to the CPU, tensors and plain values only; raises TrainError if it is not one."""
+    if not path.exists():
+        raise TrainError(f"{path}: no such checkpoint")
     try:
-        body = torch.load(path, "cpu", weights_only=True)
-    except FileNotFoundError:
-        raise TrainError(f"{path}: no such checkpoint") from None
-    except (pickle.UnpicklingError, RuntimeError, EOFError, OSError) as error:
-        raise TrainError(f"{path}: not a readable checkpoint: {str(error).partition(chr(10))[0]}") from error
+        body = read_tensors(path)
+    except TrainError as error:
+        raise TrainError(f"{path}: not a readable checkpoint: {error}") from error
     if not isinstance(body, dict) or body.get("format") != FORMAT:
         raise TrainError(f"{path}: not a checkpoint of mocrop-train")
-    if body["version"] != VERSION:
-        raise TrainError(f"{path}: checkpoint version {body['version']}; this release reads {VERSION}")
+    if body.get("version") != VERSION:
+        raise TrainError(f"{path}: checkpoint version {body.get('version')!r}; this release reads {VERSION}")
+    for name, kind in _PARTS.items():
+        if not isinstance(body.get(name), kind):
+            raise TrainError(f"{path}: not a whole checkpoint: {name} is missing, or is no {kind.__name__}")
+    if not all(isinstance(name, str) for name in body["classes"]):
+        raise TrainError(f"{path}: not a whole checkpoint: classes are not all texts")
     return body
+
+
+def read_tensors(path: Path) -> Any:
+    """Read a file of torch.save to the CPU: tensors and plain values, never code.
+
+    Raises TrainError, which does not name the file, for one that is damaged or holds anything else.
+    """
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", UserWarning)  # on damaged bytes torch guesses at their pickle
+            return torch.load(path, "cpu", weights_only=True)
+    except Exception as error:  # damaged bytes make torch's unpickler fail in every way there is
+        reason = str(error).strip().partition("\n")[0] or type(error).__name__
+        raise TrainError(f"not a file of plain tensors: {reason}") from error
 
 
 def check_classes(path: Path, known: list[str], found: list[str]) -> None:
@@ -55,7 +80,7 @@ def check_classes(path: Path, known: list[str], found: list[str]) -> None:
     if known == found:
         return
     parts = [
-        f"only in {where}: {', '.join(names)}"
+        f"only in {where}: {', '.join(map(printable, names))}"
         for where, names in (
             ("the checkpoint", [name for name in known if name not in found]),
             ("the shards", [name for name in found if name not in known]),

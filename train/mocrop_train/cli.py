@@ -16,7 +16,7 @@ from mocrop_manifests import ManifestError, __version__
 
 from mocrop_train import config as settings
 from mocrop_train.config import TrainConfig
-from mocrop_train.errors import TrainError
+from mocrop_train.errors import TrainError, printable
 from mocrop_train.files import write_text
 from mocrop_train.progress import console
 
@@ -86,7 +86,7 @@ class OneLineErrors(click.Command):
             if ctx.params["debug"]:
                 raise
             # an error from a loader process carries that process's traceback; its last line is the message
-            raise click.ClickException(str(error).strip().rpartition("\n")[2]) from error
+            raise click.ClickException(printable(str(error).strip().rpartition("\n")[2])) from error
         except ModuleNotFoundError as error:
             if ctx.params["debug"] or error.name not in _EXTRA:
                 raise

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import io
 import itertools
+import os
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import NamedTuple, Protocol
@@ -15,6 +16,7 @@ from typing import NamedTuple, Protocol
 import numpy as np
 import torch
 from mocrop_manifests import DatasetIndex
+from mocrop_manifests.dataset import shard_problem
 from PIL import Image
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset, Sampler
@@ -69,9 +71,11 @@ class ClipFrames:
 
         Raises TrainError that names the shard which does not match the index.
         """
-        entries = [entry for entry in index.shards if entry.split == split]
-        self._names = [str(folder / entry.file) for entry in entries]
-        self._shards = [open_shard(folder, entry, index) for entry in entries]
+        self._folder = folder
+        self._entries = [entry for entry in index.shards if entry.split == split]
+        self._names = [str(folder / entry.file) for entry in self._entries]
+        self._stamps = [_stamp(name) for name in self._names]
+        self._shards = [open_shard(folder, entry, index) for entry in self._entries]
         places = [
             _Place(shard, chunk, clip)
             for shard, opened in enumerate(self._shards)
@@ -86,23 +90,42 @@ class ClipFrames:
         self.chunks = [list(clips) for _, clips in by_chunk]
 
     def read(self, clip: int, positions: Sequence[int]) -> Tensor:
-        """Decode the stored frames at `positions`; raises TrainError that names a frame which fails."""
+        """Decode the stored frames at `positions`.
+
+        Raises TrainError that names a frame which fails, or a shard that is no longer the one of the index.
+        """
         place = self._places[clip]
+        self._refuse_changed(place.shard)
         jpegs = self._shards[place.shard].read(place.clip, positions)
         frames = []
         for position, jpeg in zip(positions, jpegs, strict=True):
             try:
-                frames.append(np.asarray(Image.open(io.BytesIO(jpeg)).convert("RGB")))
-            except (OSError, SyntaxError) as error:  # what Pillow raises for a broken JPEG
+                # Pillow would open many formats, and some with the help of other programs
+                frames.append(np.asarray(Image.open(io.BytesIO(jpeg), formats=("JPEG",)).convert("RGB")))
+            except (OSError, SyntaxError, Image.DecompressionBombError) as error:  # what Pillow raises
                 where = f"{self._names[place.shard]}: clip {self.clips[clip].clip_id}, frame {position}"
                 raise TrainError(f"{where}: not a whole JPEG ({error}); make the shards again") from error
+        if len({frame.shape for frame in frames}) > 1:
+            where = f"{self._names[place.shard]}: clip {self.clips[clip].clip_id}"
+            raise TrainError(f"{where}: frames of different sizes; make the shards again")
         return torch.from_numpy(np.stack(frames)).permute(0, 3, 1, 2)
+
+    def _refuse_changed(self, shard: int) -> None:
+        """Raise TrainError if a shard was replaced since it was opened, unless by the same bytes."""
+        stamp = _stamp(self._names[shard])
+        if stamp == self._stamps[shard]:
+            return
+        problem = shard_problem(self._folder, self._entries[shard], verify=True)
+        if problem:
+            raise TrainError(f"{problem} (it was changed while in use)")
+        self._stamps[shard] = stamp
 
 
 def stored_size(folder: Path, index: DatasetIndex) -> int:
     """Return the size of the stored frames: the side of squashed ones, else the short side, in px."""
-    size = index.config.get("shard", {}).get("size")
-    if not isinstance(size, int) or size < 1:
+    shard = index.config.get("shard")
+    size = shard.get("size") if isinstance(shard, dict) else None
+    if type(size) is not int or size < 1:
         raise TrainError(f"{folder / 'dataset.json'}: config.shard.size is {size!r}, not a size in px")
     return size
 
@@ -224,6 +247,15 @@ def loader(
         # without its own generator a loader draws from the global one, on which dropout depends
         generator=torch.Generator(),
     )
+
+
+def _stamp(path: str) -> tuple[int, int, int] | None:
+    """Return what changes whenever a file does; None if it is gone."""
+    try:
+        status = os.stat(path)
+    except OSError:
+        return None
+    return status.st_ino, status.st_size, status.st_mtime_ns
 
 
 def _refuse_doubles(clips: Sequence[ClipEntry], folder: Path, split: str) -> None:

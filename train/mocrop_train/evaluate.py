@@ -16,7 +16,7 @@ from torch.utils.data import DataLoader
 from mocrop_train import checkpoint, config, data, device, transforms
 from mocrop_train.config import TrainConfig
 from mocrop_train.data import Batch
-from mocrop_train.errors import TrainError
+from mocrop_train.errors import TrainError, printable
 from mocrop_train.models import build_model
 from mocrop_train.predictions import ClipPrediction, Predictions
 from mocrop_train.progress import track
@@ -145,7 +145,7 @@ def format_result(predictions: Predictions) -> str:
     lines = [
         f"{predictions.split}: top-1 {predictions.top1:.1%}, top-5 {predictions.top5:.1%} of {clips} clips"
     ]
-    width = max(map(len, predictions.per_class))
-    for name, share in sorted(predictions.per_class.items(), key=lambda item: item[1]):
-        lines.append(f"  {name:{width}}  {share:6.1%}")
+    shares = [(printable(name), share) for name, share in predictions.per_class.items()]
+    width = max(len(name) for name, _ in shares)
+    lines += [f"  {name:{width}}  {share:6.1%}" for name, share in sorted(shares, key=lambda item: item[1])]
     return "\n".join(lines)

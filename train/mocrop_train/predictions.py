@@ -4,9 +4,13 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import reprlib
+import typing
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+
+from mocrop_manifests.clips import CLIP_ID
 
 from mocrop_train.errors import TrainError
 
@@ -59,21 +63,54 @@ def read_predictions(path: Path) -> Predictions:
         body = json.loads(path.read_bytes())
     except FileNotFoundError:
         raise TrainError(f"{path}: no such file") from None
-    except (json.JSONDecodeError, UnicodeDecodeError) as error:
+    except OSError as error:
+        raise TrainError(f"{path}: cannot be read: {error.strerror}") from None
+    except (ValueError, RecursionError) as error:
         raise TrainError(f"{path}: not valid JSON: {error}") from None
     if not isinstance(body, dict) or body.get("format") != FORMAT:
         raise TrainError(f"{path}: not a prediction file of mocrop-train")
     if body.get("version") != VERSION:
-        raise TrainError(f"{path}: version {body.get('version')} of {FORMAT}; this release reads {VERSION}")
+        raise TrainError(f"{path}: version {body.get('version')!r} of {FORMAT}; this release reads {VERSION}")
     try:
-        fields = _only(Predictions, body)
-        clips = [ClipPrediction(**_only(ClipPrediction, clip)) for clip in fields.pop("clips")]
-    except (KeyError, TypeError) as error:
-        raise TrainError(f"{path}: incomplete: {error}") from None
+        fields = _checked(Predictions, body)
+        clips = [ClipPrediction(**_checked(ClipPrediction, clip)) for clip in fields.pop("clips")]
+    except ValueError as error:
+        raise TrainError(f"{path}: {error}") from None
+    classes = len(fields["classes"])
+    for clip in clips:
+        if not CLIP_ID.fullmatch(clip.clip_id):
+            raise TrainError(f"{path}: {clip.clip_id!r} is no clip id")
+        if not (0 <= clip.label < classes and 0 <= clip.prediction < classes == len(clip.scores)):
+            raise TrainError(
+                f"{path}: clip {clip.clip_id!r} has a label or scores that are not of {classes} classes"
+            )
     if len({clip.clip_id for clip in clips}) < len(clips):
         raise TrainError(f"{path}: a clip occurs twice")
     return Predictions(**fields, clips=sorted(clips, key=lambda clip: clip.clip_id))
 
 
-def _only(kind: type[Any], body: dict[str, Any]) -> dict[str, Any]:
-    return {field.name: body[field.name] for field in dataclasses.fields(kind)}
+def _checked(kind: type[Any], body: Any) -> dict[str, Any]:
+    """Return the fields of a dataclass from JSON; raises ValueError for one that is missing or ill-typed."""
+    if not isinstance(body, dict):
+        raise ValueError(f"incomplete: {kind.__name__} is {reprlib.repr(body)}")
+    values = {}
+    for name, hint in typing.get_type_hints(kind).items():
+        if name not in body:
+            raise ValueError(f"incomplete: {name!r} is missing")
+        if not _fits(body[name], hint):
+            raise ValueError(f"{name} is {reprlib.repr(body[name])}")
+        values[name] = body[name]
+    return values
+
+
+def _fits(value: Any, hint: Any) -> bool:
+    base, inner = typing.get_origin(hint) or hint, typing.get_args(hint)
+    if base is list:
+        return isinstance(value, list) and (
+            inner == (ClipPrediction,) or all(_fits(item, inner[0]) for item in value)
+        )
+    if base is dict:
+        return isinstance(value, dict) and all(_fits(k, str) and _fits(v, inner[1]) for k, v in value.items())
+    if base is str:  # half of a surrogate pair is valid in JSON and in no file
+        return type(value) is str and not any("\ud800" <= mark <= "\udfff" for mark in value)
+    return type(value) in ((int, float) if base is float else (base,))

@@ -22,11 +22,15 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 from mocrop_manifests import DatasetIndex, ShardEntry
+from mocrop_manifests.clips import CLIP_ID
+from mocrop_manifests.tars import file_members
 
 from mocrop_train.errors import TrainError
 
 CACHED_ROW_GROUPS = 16
-_BAD_JSON = (json.JSONDecodeError, UnicodeDecodeError)
+# what readers raise for bytes that are no shard; RecursionError is JSON nested without end
+_DAMAGE = (tarfile.TarError, pa.ArrowException, OSError, LookupError, TypeError, ValueError, RecursionError)
+_PICTURE = pa.struct([("bytes", pa.binary()), ("path", pa.string())])
 _FRAME_MEMBER = re.compile(r"(?:\d+\.)?jpg")
 
 
@@ -67,12 +71,17 @@ def open_shard(folder: Path, entry: ShardEntry, index: DatasetIndex) -> Shard:
             if index.storage == "webdataset"
             else _ParquetShard(path, entry, index)
         )
-    except (tarfile.TarError, pa.ArrowException, OSError, KeyError, TypeError, *_BAD_JSON) as error:
-        reason = f"lacks {error}" if isinstance(error, KeyError) else " ".join(str(error).split())
-        raise TrainError(
-            f"{path}: not a readable {index.storage} shard: {reason}; make the shards again"
-        ) from error
+    except TrainError:
+        raise
+    except _DAMAGE as error:
+        raise _unreadable(path, error) from error
     return shard
+
+
+def _unreadable(path: Path, error: BaseException) -> TrainError:
+    reason = f"lacks {error}" if isinstance(error, KeyError) else " ".join(str(error).split())
+    kind = "webdataset" if path.suffix == ".tar" else "parquet"
+    return TrainError(f"{path}: not a readable {kind} shard: {reason}; make the shards again")
 
 
 class _TarShard:
@@ -82,25 +91,16 @@ class _TarShard:
         self._path = path
         frames: dict[str, list[tuple[int, int]]] = {}
         about: dict[str, dict[str, Any]] = {}
-        with tarfile.open(path, "r:") as tar:
-            for member in tar:
+        with path.open("rb") as stream:
+            for member in file_members(stream):
                 # readers of WebDataset split names at the first dot
                 key, _, extension = member.name.partition(".")
                 if _FRAME_MEMBER.fullmatch(extension):
                     frames.setdefault(key, []).append((member.offset_data, member.size))
                 elif extension == "json":
-                    content = tar.extractfile(member)
-                    about[key] = json.loads(content.read()) if content else {}
-        samples = [
-            _Sample(
-                meta["clip_id"],
-                meta["label"],
-                meta["label_name"],
-                meta.get("group"),
-                len(frames.get(key, ())),
-            )
-            for key, meta in about.items()
-        ]
+                    stream.seek(member.offset_data)
+                    about[key] = json.loads(stream.read(member.size))
+        samples = [_sample_of(meta, len(frames.get(key, ()))) for key, meta in about.items()]
         self.clips, self._first = _group(samples, path, entry, index)
         self.chunks = [range(len(self.clips))]
         spans = [span for key in about for span in frames.get(key, ())]
@@ -125,15 +125,19 @@ class _ParquetShard:
         self._by_clip = index.sample == "clip"
         with pq.ParquetFile(path, memory_map=True) as file:
             sizes = [file.metadata.row_group(i).num_rows for i in range(file.num_row_groups)]
-            names = ["clip_id", "label", "label_name", "frame_index"]
-            has_group = "group" in file.schema_arrow.names
-            table = file.read(columns=[*names, "group"] if has_group else names, use_threads=False)
+            column, kind = ("frames", pa.list_(_PICTURE)) if self._by_clip else ("image", _PICTURE)
+            if file.schema_arrow.field(column).type != kind:
+                raise ValueError(f"column {column} does not hold pictures")
+            wanted = {"clip_id", "label", "label_name", "frame_index", "group"}
+            known = [name for name in file.schema_arrow.names if name in wanted]
+            if sum(sizes) != entry.rows:  # before they are unpacked: a few bytes may stand for any number
+                raise _other_rows(path, sum(sizes), entry)
+            table = file.read(columns=known, use_threads=False)
         rows = table.num_rows
-        frames = table["frame_index"]
-        counts = [len(row) for row in frames.to_pylist()] if self._by_clip else [1] * rows
-        groups = table["group"].to_pylist() if has_group else [""] * rows
-        columns = [table[name].to_pylist() for name in names[:3]]
-        samples = [_Sample(*values) for values in zip(*columns, groups, counts, strict=True)]
+        samples = [
+            _sample_of(meta, len(meta["frame_index"] or ()) if self._by_clip else 1)
+            for meta in table.to_pylist()
+        ]
         self.clips, self._first = _group(samples, path, entry, index)
         self._row_starts = np.cumsum([0, *sizes])
         first_rows = range(rows) if self._by_clip else self._first
@@ -141,11 +145,21 @@ class _ParquetShard:
         self.chunks = [range(a, b) for a, b in itertools.pairwise(edges) if a < b]
 
     def read(self, clip: int, positions: Sequence[int]) -> list[bytes]:
+        try:
+            return self._read(clip, positions)
+        except _DAMAGE as error:
+            raise _unreadable(self._path, error) from error
+
+    def _read(self, clip: int, positions: Sequence[int]) -> list[bytes]:
         if self._by_clip:
-            row, frames = self._row(clip, "frames")
-            start = frames.offsets[row].as_py()
-            jpegs = frames.values.field("bytes")
-            return [jpegs[start + position].as_py() for position in positions]
+            row, clips = self._row(clip, "frames")
+            pictures, told = clips[row].values, self.clips[clip].frames
+            if pictures is None or len(pictures) != told:
+                raise ValueError(
+                    f"clip {self.clips[clip].clip_id} does not hold the {told} frames it tells of"
+                )
+            jpegs = pictures.field("bytes")
+            return [jpegs[position].as_py() for position in positions]
         found = [self._row(self._first[clip] + position, "image") for position in positions]
         return [images.field("bytes")[row].as_py() for row, images in found]
 
@@ -175,22 +189,35 @@ class _Sample:
     frames: int
 
 
+def _sample_of(meta: Any, frames: int) -> _Sample:
+    """Return what is known of a row; KeyError, TypeError or ValueError for what is no description of one."""
+    sample = _Sample(meta["clip_id"], meta["label"], meta["label_name"], meta.get("group"), frames)
+    texts = (sample.clip_id, sample.label_name, sample.group or "")
+    if type(sample.label) is not int or not all(type(text) is str for text in texts):
+        raise ValueError("a description whose label is no number or whose names are no texts")
+    if not CLIP_ID.fullmatch(sample.clip_id):
+        raise ValueError(f"{sample.clip_id!r} is no clip id")
+    return sample
+
+
+def _other_rows(path: Path, rows: int, entry: ShardEntry) -> TrainError:
+    return TrainError(f"{path}: {rows} rows where dataset.json says {entry.rows}; make the shards again")
+
+
 def _group(
     samples: list[_Sample], path: Path, entry: ShardEntry, index: DatasetIndex
 ) -> tuple[list[ClipEntry], list[int]]:
     """Join neighbouring frame samples to clips; return them with the number of frames before each."""
     if len(samples) != entry.rows:
-        raise TrainError(
-            f"{path}: {len(samples)} rows where dataset.json says {entry.rows}; make the shards again"
-        )
+        raise _other_rows(path, len(samples), entry)
     clips: list[ClipEntry] = []
     first: list[int] = []
     total = 0
     for sample in samples:
         if not 0 <= sample.label < len(index.classes) or index.classes[sample.label] != sample.label_name:
             raise TrainError(
-                f"{path}: clip {sample.clip_id} has label {sample.label} ({sample.label_name}), which is not "
-                f"that class of dataset.json; make the shards again"
+                f"{path}: clip {sample.clip_id} has label {sample.label} ({sample.label_name!r}), which is "
+                f"not that class of dataset.json; make the shards again"
             )
         if sample.frames < 1:
             raise TrainError(f"{path}: clip {sample.clip_id} has no frames; make the shards again")

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import signal
 import sys
 import traceback
 from pathlib import Path
@@ -12,15 +11,16 @@ from typing import TYPE_CHECKING, Any, NoReturn, TypeVar
 import click
 from mocrop_manifests import __version__
 
+from mocrop_prep.cli.signals import INTERRUPTED, stoppable
 from mocrop_prep.config import Settings
-from mocrop_prep.errors import UsageError
+from mocrop_prep.errors import NOT_WRITTEN, Stopped, UsageError
 
 if TYPE_CHECKING:  # heavy modules load with the command that needs them: `--help` must be quick
     from mocrop_prep.workdir import Workdir
 
 T = TypeVar("T", bound=Settings)
 
-OK, SOME_FAILED, BAD_USAGE, INTERRUPTED = 0, 1, 2, 130
+OK, SOME_FAILED, BAD_USAGE = 0, 1, 2
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110})
@@ -61,9 +61,12 @@ def checked(kind: type[T], values: dict[str, Any]) -> T:
 def main(arguments: list[str] | None = None) -> NoReturn:
     """Run the command line; every error is one line on stderr and an exit status."""
     arguments = sys.argv[1:] if arguments is None else arguments
-    signal.signal(signal.SIGTERM, signal.default_int_handler)
     try:
-        status = cli.main(arguments, prog_name="mocrop-prep", standalone_mode=False)
+        with stoppable():
+            status = cli.main(arguments, prog_name="mocrop-prep", standalone_mode=False)
+    except Stopped as end:
+        click.echo(f"mocrop-prep: {end}", err=True)
+        status = INTERRUPTED
     except (KeyboardInterrupt, click.Abort):
         click.echo(
             "mocrop-prep: stopped; what is done is kept, the same command goes on from there", err=True
@@ -82,4 +85,9 @@ def _one_line(error: Exception) -> str:
         return " ".join(error.format_message().split())
     if isinstance(error, UsageError):
         return str(error)
+    if isinstance(error, OSError) and error.errno in NOT_WRITTEN:
+        return (
+            f"{error.filename or 'a file'} cannot be written: {error.strerror}; what is done is kept: "
+            "mend that, and the same command goes on from there"
+        )
     return f"internal error: {type(error).__name__}: {error} (--debug shows where)"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from pathlib import Path
 from typing import Any
 
@@ -9,7 +10,7 @@ import click
 from mocrop_manifests.clips import SPLITS
 
 from mocrop_prep.cli.group import OK, SOME_FAILED, checked, cli, opened
-from mocrop_prep.config import METHODS, RunSettings
+from mocrop_prep.config import METHODS, JobSettings, RunSettings
 from mocrop_prep.options import (
     common_options,
     limit_option,
@@ -39,7 +40,7 @@ def verify(workdir: Path, quiet: bool, **_: Any) -> int:
     from mocrop_prep.verify import verify as check
 
     problems = 0
-    for what, problem in check(opened(workdir)):
+    for what, problem in check(opened(workdir), quiet=quiet):
         if problem:
             problems += 1
             click.echo(f"BAD  {problem if what in problem else f'{what}: {problem}'}")
@@ -87,7 +88,7 @@ def demo(source: Path, groups: int, clips_per_group: int, seed: int, jobs: int, 
         seed=seed,
         groups=groups,
         clips_per_group=clips_per_group,
-        jobs=worker_count(RunSettings(jobs=jobs)),
+        jobs=worker_count(JobSettings(jobs=jobs)),
         quiet=quiet,
     )
     if not quiet:
@@ -111,7 +112,7 @@ def demo(source: Path, groups: int, clips_per_group: int, seed: int, jobs: int, 
 @click.option(
     "--out", type=click.Path(path_type=Path), help="The page; default WORKDIR/reports/preview.html."
 )
-@settings_options(RunSettings)
+@settings_options(JobSettings)
 @common_options
 def preview(
     workdir: Path,
@@ -143,7 +144,7 @@ def preview(
         names=crops,
         target=target,
         boxes=boxes,
-        run=checked(RunSettings, values),
+        run=_jobs(values),
         quiet=quiet,
     )
     for note in report.notes:
@@ -180,7 +181,7 @@ def preview(
 @click.option(
     "--csv", "csv_file", type=click.Path(path_type=Path), help="Write a row for each clip and crop."
 )
-@settings_options(RunSettings)
+@settings_options(JobSettings)
 @limit_option
 @common_options
 def evaluate_crops(workdir: Path, boxes: Path, **values: Any) -> int:
@@ -207,7 +208,7 @@ def evaluate_crops(workdir: Path, boxes: Path, **values: Any) -> int:
         limit=values["limit"],
     )
     found = evaluation.evaluate_crops(
-        opened(workdir), boxes, request, run=checked(RunSettings, values), quiet=values["quiet"]
+        opened(workdir), boxes, request, run=_jobs(values), quiet=values["quiet"]
     )
     evaluation.write_files(found, json_file=values["json_file"], csv_file=values["csv_file"])
     if not values["quiet"]:
@@ -216,3 +217,8 @@ def evaluate_crops(workdir: Path, boxes: Path, **values: Any) -> int:
         for line in evaluation.evaluation_lines(found, markdown=values["markdown"]):
             click.echo(line)
     return SOME_FAILED if found.failed else OK
+
+
+def _jobs(values: dict[str, Any]) -> RunSettings:
+    """Return how to run work that has no settings but the jobs."""
+    return RunSettings(**dataclasses.asdict(checked(JobSettings, values)))

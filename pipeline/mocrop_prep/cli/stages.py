@@ -17,13 +17,15 @@ from mocrop_prep.config import (
     TranscodeSettings,
     check_name,
 )
-from mocrop_prep.errors import UsageError
+from mocrop_prep.errors import FirstFailure, UsageError
 from mocrop_prep.options import (
+    checksum_option,
     common_options,
     limit_option,
     name_option,
     settings_options,
     source_argument,
+    work_options,
     workdir_argument,
 )
 
@@ -32,6 +34,7 @@ if TYPE_CHECKING:  # heavy modules load with the command that needs them: `--hel
 
     from mocrop_prep.workdir import Workdir
     from mocrop_prep.workflow import Session, StageReport
+    from mocrop_prep.workflow.stage import Stage
 
 
 @cli.command()
@@ -40,6 +43,8 @@ if TYPE_CHECKING:  # heavy modules load with the command that needs them: `--hel
 @settings_options(ClipSettings, TranscodeSettings, CropSettings, ShardSettings, RunSettings)
 @name_option("the crop manifest and the shard set")
 @click.option("--keep", is_flag=True, help="Keep the transcoded clips and the motion vectors in WORKDIR.")
+@checksum_option
+@work_options
 @common_options
 def run(source: Path, workdir: Path, name: str | None, keep: bool, **values: Any) -> int:
     """Do all four stages, fused: SOURCE to shards in WORKDIR, each clip decoded once.
@@ -60,18 +65,19 @@ def run(source: Path, workdir: Path, name: str | None, keep: bool, **values: Any
     transcode = checked(TranscodeSettings, values)
     name = check_name(name or crop.method)
     _check_grid(crop)
-    home, clips = _prepare(source, workdir, values)
-    with home.lock():
-        workflow.save_clips(home, clips)
-        session = _session(home, clips, values)
-        report = workflow.run(session, transcode, crop, shard, name=name, keep=keep)
-        return _finish(session, report)
+
+    def stage(session: Session) -> Stage:
+        return workflow.RunStage(session, transcode, crop, shard, name=name, keep=keep)
+
+    return _from_source(source, workdir, values, stage)
 
 
 @cli.command()
 @source_argument
 @workdir_argument
 @settings_options(ClipSettings, TranscodeSettings, RunSettings)
+@checksum_option
+@work_options
 @common_options
 def transcode(source: Path, workdir: Path, **values: Any) -> int:
     """Stage 1: make plain H.264 of every clip of SOURCE, in WORKDIR/transcoded.
@@ -82,23 +88,20 @@ def transcode(source: Path, workdir: Path, **values: Any) -> int:
     from mocrop_prep import workflow
 
     settings = checked(TranscodeSettings, values)
-    home, clips = _prepare(source, workdir, values)
-    with home.lock():
-        workflow.save_clips(home, clips)
-        session = _session(home, clips, values)
-        return _finish(session, workflow.transcode(session, settings))
+    return _from_source(source, workdir, values, lambda session: workflow.TranscodeStage(session, settings))
 
 
 @cli.command()
 @workdir_argument
 @settings_options(RunSettings)
 @limit_option
+@work_options
 @common_options
 def extract(workdir: Path, **values: Any) -> int:
     """Stage 2: write every motion vector of every clip to WORKDIR/motion, as Parquet."""
     from mocrop_prep import workflow
 
-    return _in_workdir(workdir, values, workflow.extract)
+    return _in_workdir(workdir, values, workflow.ExtractStage)
 
 
 @cli.command()
@@ -106,6 +109,7 @@ def extract(workdir: Path, **values: Any) -> int:
 @settings_options(CropSettings, RunSettings)
 @name_option("the crop manifest")
 @limit_option
+@work_options
 @common_options
 def crop(workdir: Path, name: str | None, **values: Any) -> int:
     """Stage 3: choose one crop per clip, in WORKDIR/crops/NAME.csv.
@@ -134,7 +138,7 @@ def crop(workdir: Path, name: str | None, **values: Any) -> int:
     settings = checked(CropSettings, values)
     name = check_name(name or settings.method)
     _check_grid(settings)
-    return _in_workdir(workdir, values, lambda session: workflow.crop(session, settings, name))
+    return _in_workdir(workdir, values, lambda session: workflow.CropStage(session, settings, name))
 
 
 @cli.command()
@@ -143,6 +147,7 @@ def crop(workdir: Path, name: str | None, **values: Any) -> int:
 @settings_options(ShardSettings, RunSettings)
 @click.option("--name", help="Name of the shard set; default is the crop manifest's.")
 @limit_option
+@work_options
 @common_options
 def shard(workdir: Path, crops: str | None, name: str | None, **values: Any) -> int:
     """Stage 4: write the cropped frames to WORKDIR/shards/NAME.
@@ -160,16 +165,20 @@ def shard(workdir: Path, crops: str | None, name: str | None, **values: Any) -> 
     crops = crops or _only_manifest(home)
     name = check_name(name or crops)
     return _in_workdir(
-        workdir, values, lambda session: workflow.shard(session, settings, crops=crops, name=name)
+        workdir, values, lambda session: workflow.ShardStage(session, settings, crops=crops, name=name)
     )
 
 
-def _prepare(source: Path, workdir: Path, values: dict[str, Any]) -> tuple[Workdir, list[Clip]]:
+def _from_source(
+    source: Path, workdir: Path, values: dict[str, Any], stage: Callable[[Session], Stage]
+) -> int:
     """Find the clips first, then make the WORKDIR: a bad SOURCE leaves nothing behind."""
     from mocrop_prep.clips import find_clips
     from mocrop_prep.workdir import make_workdir
+    from mocrop_prep.workflow import save_clips
 
     wanted = checked(ClipSettings, values)
+    checked(RunSettings, values)
     found = find_clips(
         source,
         train_lists=[Path(path) for path in wanted.train_list],
@@ -181,45 +190,94 @@ def _prepare(source: Path, workdir: Path, values: dict[str, Any]) -> tuple[Workd
         seed=wanted.seed,
         limit=wanted.limit,
     )
-    home = make_workdir(workdir, found.root, searched=source.is_dir())
+    home = make_workdir(workdir, found.root, searched=source.is_dir(), make=not values["dry_run"])
     if not values["quiet"]:
         for note in found.notes:
             click.echo(f"note: {note}", err=True)
-    return home, found.clips
+    session = _session(home, found.clips, values)
+    if values["dry_run"]:
+        return _foresee(stage(session), session)
+    with home.lock():
+        save_clips(home, found.clips)
+        status = _carry_out(stage(session), session)
+        _stale(session, found.clips, prune=values["prune"])
+        return status
+
+
+def _in_workdir(workdir: Path, values: dict[str, Any], stage: Callable[[Session], Stage]) -> int:
+    from mocrop_prep.clips import spread
+
+    home = opened(workdir)
+    clips = home.read_clips()
+    session = _session(home, spread(clips, values["limit"]) if values["limit"] else clips, values)
+    if values["dry_run"]:
+        return _foresee(stage(session), session)
+    with home.lock():
+        status = _carry_out(stage(session), session)
+        if values["prune"]:
+            _stale(session, clips, prune=True)
+        return status
 
 
 def _session(home: Workdir, clips: list[Clip], values: dict[str, Any]) -> Session:
     from mocrop_prep.workflow import Session
 
-    return Session(home, clips, checked(RunSettings, values), values["quiet"])
+    run = checked(RunSettings, values)
+    return Session(home, clips, run, values["quiet"], values.get("checksum", False))
 
 
-def _in_workdir(workdir: Path, values: dict[str, Any], stage: Callable[[Session], StageReport]) -> int:
-    from mocrop_prep.clips import spread
+def _foresee(stage: Stage, session: Session) -> int:
+    from mocrop_prep.status import foresight_lines
+    from mocrop_prep.workflow import foresee, foresee_recorded
 
-    home = opened(workdir)
-    with home.lock():
-        clips = home.read_clips()
-        limit = values["limit"]
-        session = _session(home, spread(clips, limit) if limit else clips, values)
-        return _finish(session, stage(session))
+    first = foresee(stage)
+    for foresight in (first, *foresee_recorded(session, first)):
+        for line in foresight_lines(foresight):
+            click.echo(line)
+    click.echo("nothing was done (--dry-run)", err=True)
+    return OK
 
 
-def _finish(session: Session, report: StageReport) -> int:
+def _carry_out(stage: Stage, session: Session) -> int:
     from mocrop_prep.reports import summary_table, write_reports
+    from mocrop_prep.workflow import perform, records_of
 
+    try:
+        report = perform(stage)
+    except FirstFailure as end:
+        write_reports(session.workdir, session.clips, [records_of(stage)])
+        click.echo(f"mocrop-prep: {end}", err=True)
+        return SOME_FAILED
     write_reports(session.workdir, session.clips, [report])
     if not session.quiet:
         for line in summary_table([report]):
             click.echo(line)
-    if report.failed:
-        click.echo(
-            f"{len(report.failed)} of {len(session.clips)} clips failed: "
-            f"see {session.workdir.reports / 'failures.csv'}",
-            err=True,
-        )
-        return BAD_USAGE if len(report.failed) == len(report.records) else SOME_FAILED
-    return OK
+    return _status(report, session)
+
+
+def _status(report: StageReport, session: Session) -> int:
+    if not report.failed:
+        return OK
+    click.echo(
+        f"{len(report.failed)} of {len(session.clips)} clips failed: "
+        f"see {session.workdir.reports / 'failures.csv'}; --retry-failed tries them again",
+        err=True,
+    )
+    return BAD_USAGE if len(report.failed) == len(report.records) else SOME_FAILED
+
+
+def _stale(session: Session, clips: list[Clip], *, prune: bool) -> None:
+    """Name the files of clips that are no longer on the list, or remove them."""
+    from mocrop_prep import workflow
+
+    ids = {clip.clip_id for clip in clips}
+    home = session.workdir
+    files = workflow.prune(home, ids) if prune else workflow.stale_files(home, ids)
+    if files and not session.quiet:
+        some = ", ".join(home.name_of(path) for path in files[:3])
+        more = f" and {len(files) - 3} more" if len(files) > 3 else ""
+        what = "removed" if prune else "left there, --prune removes them"
+        click.echo(f"note: files of clips that are no longer on the list, {what}: {some}{more}", err=True)
 
 
 def _check_grid(settings: CropSettings) -> None:

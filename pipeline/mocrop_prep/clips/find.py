@@ -13,7 +13,7 @@ from mocrop_manifests.clips import SPLITS
 from mocrop_prep.clips.folders import read_folder
 from mocrop_prep.clips.ids import clip_ids
 from mocrop_prep.clips.match import read_listed
-from mocrop_prep.clips.paths import escape, remark, unescape
+from mocrop_prep.clips.paths import cell, escape, remark, unescape
 from mocrop_prep.clips.sources import Entry, Source
 from mocrop_prep.clips.splits import group_of, hold_out, set_aside
 from mocrop_prep.clips.table import read_table
@@ -82,16 +82,16 @@ def _read(source: Path, lists: dict[str, Sequence[Path]], list_split: int) -> So
 
 
 def _label(entries: Sequence[Entry]) -> list[Clip]:
-    labels = [escape(entry.label) for entry in entries]
+    labels = [cell(entry.label) for entry in entries]
     index = {name: number for number, name in enumerate(sorted(set(labels)))}
     return [
         Clip(
             clip_id=clip_id,
-            path=escape(entry.path),
+            path=cell(entry.path),
             label=index[label],
             label_name=label,
             split=entry.split or "train",
-            group=group_of(entry.path) if entry.group is None else escape(entry.group),
+            group=group_of(entry.path) if entry.group is None else cell(entry.group),
         )
         for entry, label, clip_id in zip(
             entries, labels, clip_ids([entry.path for entry in entries]), strict=True

@@ -16,7 +16,7 @@ from mocrop_prep.errors import UsageError
 from mocrop_prep.probe import MEDIA_EXTENSIONS
 
 _HMDB_FILE = re.compile(r"(?P<label>.+)_test_split(?P<number>\d+)\.txt", re.IGNORECASE)
-_HMDB_LINE = re.compile(r"(?P<name>.+?)\s+(?P<flag>[012])")
+_HMDB_LINE = re.compile(r"(?P<name>.*\S)\s+(?P<flag>[012])")
 _HMDB_SPLITS = {"0": "", "1": "train", "2": "test"}
 _NUMBERED_FILE = re.compile(r"(?P<kind>train|val|test)[a-z_-]*(?P<number>\d*)\.(?:txt|csv)", re.IGNORECASE)
 _KINETICS_COLUMNS = ("label", "youtube_id", "time_start", "time_end")
@@ -138,7 +138,7 @@ def _kinetics(text: str, where: str, split: str) -> Iterator[ListEntry]:
                 row = dict(zip(header, cells, strict=True))
                 start, end = int(float(row["time_start"])), int(float(row["time_end"]))
             except (ValueError, OverflowError):  # cells missing or left over, or times that are no numbers
-                raise _unrecognised(place, ",".join(cells), ",".join(header)) from None
+                raise _unrecognised(place, ",".join(cells), ",".join(_KINETICS_COLUMNS)) from None
             label, video = row["label"].strip(), row["youtube_id"].strip()
             if not label or not video:
                 raise _unrecognised(place, ",".join(cells), "a label and a youtube_id")
@@ -163,7 +163,10 @@ def _readings(line: str) -> tuple[Reading, ...]:
     if _BINARY.search(line):
         return ()
     if line.startswith('"') or ',"' in line:
-        return _cells(next(csv.reader([line])))
+        try:
+            return _cells(next(csv.reader([line])))
+        except csv.Error:  # a cell that is longer than any path
+            return ()
     match = _PATH_AND_LABEL.fullmatch(line)
     if match:
         label = match["label"] or ""

@@ -12,7 +12,7 @@ from pathlib import Path
 from mocrop_prep.clips.discover import scan
 from mocrop_prep.clips.folders import class_name
 from mocrop_prep.clips.lists import ListEntry, Reading, read_lists
-from mocrop_prep.clips.paths import escape, remark, shown
+from mocrop_prep.clips.paths import remark, short, shown
 from mocrop_prep.clips.sources import SPLIT_NAMES, Entry, Source, summary
 from mocrop_prep.errors import UsageError
 from mocrop_prep.probe import AUDIO_EXTENSIONS, kind_of
@@ -50,8 +50,8 @@ def read_listed(root: Path, lists: Mapping[str, Sequence[Path]], list_split: int
             _check(matches.setdefault(match.file, match), match)
     if not matches:
         raise UsageError(
-            f"the lists choose no file below {escape(str(root))}: {listed[0].where} has "
-            f"{escape(listed[0].readings[0].path)}, a file found is {escape(tree.files[0])}"
+            f"the lists choose no file below {short(str(root))}: {listed[0].where} has "
+            f"{short(listed[0].readings[0].path)}, a file found is {short(tree.files[0])}"
         )
     entries = _entries(list(matches.values()), root)
     left_out = [file for file in tree.files if file not in matches]
@@ -114,14 +114,14 @@ def _match(entry: ListEntry, index: _Index) -> _Match | None:
         files = index.closest(reading.path, exact=entry.exact)
         if len(files) > 1:
             raise UsageError(
-                f"{entry.where}: {escape(reading.path)} fits several files: {shown(files)}; "
+                f"{entry.where}: {short(reading.path)} fits several files: {shown(files)}; "
                 "remove the copies, or write the folder and the extension"
             )
         if files:
             return _Match(entry, reading, files[0])
     if not entry.sure:
         raise UsageError(
-            f"{entry.where}: unrecognised list line '{escape(entry.readings[0].path[:80])}'; "
+            f"{entry.where}: unrecognised list line '{short(entry.readings[0].path[:80])}'; "
             "expected <path>, <path> <label> or <path>,<label>"
         )
     return None
@@ -134,8 +134,8 @@ def _check(first: _Match, again: _Match) -> None:
     ):
         if one != other:
             raise UsageError(
-                f"{escape(first.file)} has two {what}: {escape(one) or 'none'} in {first.entry.where} and "
-                f"{escape(other) or 'none'} in {again.entry.where}"
+                f"{short(first.file)} has two {what}: {short(one) or 'none'} in {first.entry.where} and "
+                f"{short(other) or 'none'} in {again.entry.where}"
             )
 
 
@@ -153,7 +153,7 @@ def _entries(matches: list[_Match], root: Path) -> list[Entry]:
         label = reading.label or (folder if numbers_are_folders or not reading.number else reading.number)
         if pairs and not numbers_are_folders and not reading.label and not reading.number:
             raise UsageError(
-                f"{match.entry.where}: {escape(reading.path)} has no class, and the class numbers of "
+                f"{match.entry.where}: {short(reading.path)} has no class, and the class numbers of "
                 "other entries do not stand for folders; give it a class"
             )
         entries.append(Entry(match.file, label or class_name(root), match.entry.split))

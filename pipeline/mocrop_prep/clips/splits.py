@@ -10,12 +10,12 @@ from dataclasses import dataclass, replace
 
 from mocrop_manifests import Clip
 
-from mocrop_prep.clips.paths import escape, shown, unescape
+from mocrop_prep.clips.paths import cell, short, shown, unescape
 from mocrop_prep.errors import UsageError
 
-_GROUP_IN_NAME = re.compile(r"_g(\d+)_c\d+")
-_NUMBERED = re.compile(r"g?(\d+)", re.IGNORECASE)
-_RANGE = re.compile(r"g?(\d+)\s*-\s*g?(\d+)", re.IGNORECASE)
+_GROUP_IN_NAME = re.compile(r"_g(\d{1,9})_c\d+")
+_NUMBERED = re.compile(r"g?(\d{1,9})", re.IGNORECASE)
+_RANGE = re.compile(r"g?(\d{1,9})\s*-\s*g?(\d{1,9})", re.IGNORECASE)
 
 
 def group_of(path: str) -> str:
@@ -36,12 +36,12 @@ def hold_out(clips: Sequence[Clip], groups: str) -> list[Clip]:
         if item:
             named = _groups_named(item, existing)
             if not named:
-                raise UsageError(f"--holdout-groups: {escape(item)} names no group; {_have(existing)}")
+                raise UsageError(f"--holdout-groups: {short(item)} names no group; {_have(existing)}")
             held.update(named)
     if not held:
-        raise UsageError(f"--holdout-groups: '{escape(groups)}' names no group; {_have(existing)}")
+        raise UsageError(f"--holdout-groups: '{short(groups)}' names no group; {_have(existing)}")
     if all(clip.group in held for clip in clips):
-        raise UsageError(f"--holdout-groups: {escape(groups)} leaves no clip to train on; {_have(existing)}")
+        raise UsageError(f"--holdout-groups: {short(groups)} leaves no clip to train on; {_have(existing)}")
     return [replace(clip, split="test" if clip.group in held else "train") for clip in clips]
 
 
@@ -53,7 +53,8 @@ def _groups_named(item: str, existing: list[str]) -> list[str]:
     elif single:
         low = high = int(single[1])
     else:
-        return [item] if item in existing else []
+        # as the group is named, or as the table has it
+        return [name for name in dict.fromkeys((item, cell(item))) if name in existing]
     return [group for group in existing if (n := _NUMBERED.fullmatch(group)) and low <= int(n[1]) <= high]
 
 

@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-import csv
-import io
 import os
 from pathlib import Path, PurePosixPath
 
 from mocrop_manifests import ManifestError
-from mocrop_manifests.tables import read_text
+from mocrop_manifests.raw import RawTable, parse_raw, read_text
 
-from mocrop_prep.clips.paths import escape, remark, unescape
+from mocrop_prep.clips.paths import escape, remark, short, unescape
 from mocrop_prep.clips.sources import SPLIT_NAMES, Entry, Source, summary
 from mocrop_prep.errors import UsageError
 
@@ -22,36 +20,36 @@ def read_table(table: Path) -> Source:
     at fault for a missing column, a wrong number of cells, an empty path or label, a path that occurs twice,
     and a split that is none.
     """
-    where = escape(str(table))
-    try:
-        reader = csv.reader(io.StringIO(read_text(table), newline=""), strict=True)
-        header = [cell.strip().lower() for cell in next(reader, [])]
-        missing = [name for name in ("path", "label") if name not in header]
-        if missing:
+    raw = _read(table)
+    missing = [name for name in ("path", "label") if name not in raw.header]
+    if missing:
+        raise UsageError(
+            f"{raw.source}:1: missing column {' and '.join(missing)}; "
+            "expected a header line with path,label and, if wanted, split,group"
+        )
+    rows: dict[str, Entry] = {}
+    for number, cells in raw.rows.items():
+        line = f"{raw.source}:{number}"
+        entry = _entry(dict(zip(raw.header, cells, strict=True)), line)
+        if entry.path in rows:
             raise UsageError(
-                f"{where}:1: missing column {' and '.join(missing)}; "
-                "expected a header line with path,label and, if wanted, split,group"
+                f"{line}: column path: {short(entry.path)} occurs twice; each path may have one row"
             )
-        rows = {}
-        for cells in reader:
-            if not cells:
-                continue
-            line = f"{where}:{reader.line_num}"
-            if len(cells) != len(header):
-                raise UsageError(f"{line}: {len(cells)} cells where the header has {len(header)}")
-            entry = _entry(dict(zip(header, cells, strict=True)), line)
-            if entry.path in rows:
-                raise UsageError(f"{line}: {escape(entry.path)} occurs twice; each path may have one row")
-            rows[entry.path] = entry
+        rows[entry.path] = entry
+    if not rows:
+        raise UsageError(f"{raw.source}: no clips; expected one row a clip below the header")
+    return _source(table, list(rows.values()))
+
+
+def _read(table: Path) -> RawTable:
+    try:
+        text = read_text(table)
     except ManifestError as error:
         raise UsageError(escape(str(error))) from None
-    except OSError as error:
-        raise UsageError(f"{where}: cannot be read: {error.strerror}") from None
-    except csv.Error as error:
-        raise UsageError(f"{where}:{reader.line_num}: not valid CSV: {error}") from None
-    if not rows:
-        raise UsageError(f"{where}: no clips; expected one row a clip below the header")
-    return _source(table, list(rows.values()))
+    try:
+        return parse_raw(text, escape(str(table)), named=lambda cell: cell.strip().lower(), skip_blank=True)
+    except ManifestError as error:
+        raise UsageError(str(error)) from None
 
 
 def _entry(row: dict[str, str], line: str) -> Entry:
@@ -62,7 +60,7 @@ def _entry(row: dict[str, str], line: str) -> Entry:
     if not label:
         raise UsageError(f"{line}: column label is empty; every clip needs a class")
     if split and split.lower() not in SPLIT_NAMES:
-        raise UsageError(f"{line}: column split: '{escape(split)}' is not one of train, val, test")
+        raise UsageError(f"{line}: column split: '{short(split)}' is not one of train, val, test")
     group = row["group"].strip() if "group" in row else None
     return Entry(path, label, SPLIT_NAMES.get(split.lower(), ""), group)
 

@@ -10,11 +10,13 @@ import joblib
 import numpy as np
 from mocrop_manifests.tables import column, format_rows
 
+from mocrop_prep.config import JobSettings
 from mocrop_prep.demo.actions import ACTIONS
 from mocrop_prep.demo.scene import FPS, make_scene, make_setting
 from mocrop_prep.errors import UsageError
 from mocrop_prep.files import TEMPORARY, publish, publish_text
 from mocrop_prep.progress import Progress
+from mocrop_prep.runner import workers
 from mocrop_prep.video import write_video
 
 BOXES = "boxes.csv"
@@ -148,8 +150,8 @@ def make_demo(
     if BOXES in found and wanted <= found:
         return 0
     boxes: list[ActorBox] = []
-    parallel = joblib.Parallel(n_jobs=jobs, return_as="generator_unordered")
-    with Progress("demo", len(clips), quiet=quiet) as progress:
+    with Progress("demo", len(clips), quiet=quiet) as progress, workers(JobSettings(), jobs):
+        parallel = joblib.Parallel(return_as="generator_unordered")
         for made in parallel(joblib.delayed(write_clip)(folder, clip) for clip in clips):
             boxes += made
             progress.advance()

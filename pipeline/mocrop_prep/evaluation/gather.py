@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
@@ -11,13 +10,13 @@ from mocrop_manifests import Clip, CropRow, ManifestError, read_crops
 
 from mocrop_prep.clips import source_path
 from mocrop_prep.clips.paths import remark
-from mocrop_prep.config import RunSettings
+from mocrop_prep.config import RunSettings, TranscodeSettings
 from mocrop_prep.errors import ClipError, UsageError
 from mocrop_prep.evaluation.annotations import Annotation
 from mocrop_prep.evaluation.candidates import Candidate
 from mocrop_prep.evaluation.judge import ClipJob, Verdict, judge_clip
 from mocrop_prep.progress import Progress
-from mocrop_prep.runner import worker_count
+from mocrop_prep.runner import worker_count, workers
 from mocrop_prep.workdir import Workdir
 
 
@@ -83,10 +82,7 @@ def _judged(
     jobs: Sequence[ClipJob], candidates: Sequence[Candidate], run: RunSettings
 ) -> Iterator[tuple[Verdict | None, str]]:
     """Yield what came of each job, in order: a verdict, or None and the reason."""
-    threads = {"inner_max_num_threads": 1} if run.backend == "loky" else {}
-    with joblib.parallel_config(
-        backend=run.backend, n_jobs=max(1, min(worker_count(run), len(jobs))), **threads
-    ):
+    with workers(run, max(1, min(worker_count(run), len(jobs)))):
         calls = (joblib.delayed(_attempt)(job, candidates) for job in jobs)
         yield from joblib.Parallel(return_as="generator")(calls)
 
@@ -116,14 +112,14 @@ def _rows(workdir: Workdir, name: str) -> dict[str, CropRow]:
 
 def _was_scaled(workdir: Workdir) -> bool:
     """Say whether the clips may be smaller than their sources; raises UsageError where nothing tells."""
-    path = workdir.settings_file("transcode")
-    try:
-        return json.loads(path.read_bytes())["short_side"] is not None
-    except (OSError, ValueError, KeyError, TypeError):
+    settings = workdir.settings_of("transcode", TranscodeSettings)
+    if settings is None:
         raise UsageError(
-            f"{path} is missing or damaged, and so it is not known whether the clips were scaled from the "
-            f"pictures that the boxes were drawn on: run `mocrop-prep transcode SOURCE {workdir.root}` again"
-        ) from None
+            f"{workdir.settings_file('transcode')} is missing or damaged, and so it is not known whether the "
+            "clips were scaled from the pictures that the boxes were drawn on: run `mocrop-prep transcode "
+            f"SOURCE {workdir.root}` again"
+        )
+    return settings.short_side is not None
 
 
 def _odd_boxes(verdicts: Sequence[Verdict]) -> list[str]:

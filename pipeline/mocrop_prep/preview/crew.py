@@ -56,7 +56,7 @@ def make_exhibits(
 ) -> dict[str, Exhibit]:
     """Return the exhibit of each clip in `crops`, its rows by manifest name."""
     recipe = read_recipe(workdir, names)
-    tasks = [Task(clip_id, "", (workdir, rows, recipe)) for clip_id, rows in crops.items()]
+    tasks = [Task(clip_id, {}, (workdir, rows, recipe)) for clip_id, rows in crops.items()]
     records = crew.do(exhibit_clip, tasks, "preview")
     return {clip_id: _exhibit(records[clip_id]) for clip_id in crops}
 
@@ -71,7 +71,7 @@ def make_strips(
         for number, (name, held) in enumerate(holdings.items())
         for place, part in enumerate(held.parts)
     }
-    tasks = [Task(key, "", (part,)) for key, (_, part) in parts.items()]
+    tasks = [Task(key, {}, (part,)) for key, (_, part) in parts.items()]
     records = crew.do(strip_part, tasks, "stored frames")
     strips: dict[str, dict[str, Strip]] = {name: {} for name in manifests}
     problems = {name: held.problem for name, held in holdings.items()}

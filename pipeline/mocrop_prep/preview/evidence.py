@@ -6,7 +6,6 @@ temporary folder, with the settings on record, and decoded as the stages do.
 
 from __future__ import annotations
 
-import json
 import tempfile
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -22,7 +21,7 @@ from mocrop_prep.appearance import Appearance, AppearanceGauge
 from mocrop_prep.clips import source_path
 from mocrop_prep.clips.paths import escape
 from mocrop_prep.config import CropSettings, Settings, TranscodeSettings
-from mocrop_prep.errors import ClipError, UsageError
+from mocrop_prep.errors import ClipError
 from mocrop_prep.geometry import Box
 from mocrop_prep.methods import Choice
 from mocrop_prep.pictures import crop_bgr
@@ -76,8 +75,8 @@ class Evidence:
 
 def read_recipe(workdir: Workdir, names: Sequence[str]) -> Recipe:
     """Return the settings on record for transcoding and for the manifests in `names`."""
-    crops = {name: _on_record(CropSettings, workdir.settings_file(f"crop-{name}")) for name in names}
-    return Recipe(_on_record(TranscodeSettings, workdir.settings_file("transcode")), crops)
+    crops = {name: workdir.settings_of(f"crop-{name}", CropSettings) for name in names}
+    return Recipe(workdir.settings_of("transcode", TranscodeSettings), crops)
 
 
 def gather(workdir: Workdir, rows: Mapping[str, CropRow], recipe: Recipe) -> Evidence:
@@ -123,13 +122,6 @@ def _doubt(row: CropRow, choice: Choice) -> str:
             "the source or the video library has changed"
         )
     return ""
-
-
-def _on_record(kind: type[S], path: Path) -> S | None:
-    try:
-        return kind(**json.loads(path.read_bytes()))
-    except (OSError, ValueError, TypeError, UsageError):  # none, or another release's: unknown
-        return None
 
 
 def _clip_of(row: CropRow) -> Clip:

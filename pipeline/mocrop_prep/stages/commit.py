@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import stat
+from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -24,7 +25,7 @@ from mocrop_prep.stages.transcode import transcode_clip
 class FusedJob:
     """One clip of a fused run.
 
-    `video_sha256` is that of a transcoded clip that can be used, or empty; `keep` says that intermediates are
+    `kept` is the record of a transcoded clip that can be used, or empty; `keep` says that intermediates are
     wanted.
     """
 
@@ -37,14 +38,13 @@ class FusedJob:
     crop: CropSettings
     shard: ShardSettings
     keep: bool
-    video_sha256: str
+    kept: Mapping[str, Any]
 
 
 def transcode_to(source: Path, target: Path, settings: TranscodeSettings) -> dict[str, Any]:
-    """Publish a transcoded clip; return the stage's report with bytes and sha256."""
-    with publish(target) as temporary:
-        report = transcode_clip(source, temporary, settings)
-        return report | _identity(temporary)
+    """Publish a transcoded clip; return the stage's report with bytes and sha256, and what the source was."""
+    with _told_of_failures({"source": _state(source)}) as known:
+        return _transcode(source, target, settings) | known
 
 
 def extract_to(video: Path, video_sha256: str, target: Path) -> dict[str, Any]:
@@ -73,16 +73,25 @@ def shard_to(
 
 def fuse_to(job: FusedJob) -> dict[str, Any]:
     """Publish a clip's sample, and its intermediates if they are kept, from one decode of each."""
-    if job.video_sha256 and _is(job.video, job.video_sha256):
-        return _fuse_video(job, job.video)
-    if job.keep:
+    if job.kept and _is(job.video, job.kept["sha256"]):
+        with _told_of_failures({name: job.kept[name] for name in ("damaged", "source")}) as known:
+            return _fuse_video(job, job.video) | known
+    with _told_of_failures({"source": _state(job.source)}) as known, ExitStack() as stack:
         with _blame("transcode"):
-            report = transcode_to(job.source, job.video, job.transcode)
-        return _fuse_video(job, job.video) | {"transcode": report}
-    with temporary_beside(job.sample.with_suffix(".mp4")) as video:
-        with _blame("transcode"):
-            transcode_clip(job.source, video, job.transcode)
-        return _fuse_video(job, video)
+            if job.keep:
+                video = job.video
+                report = _transcode(job.source, video, job.transcode)
+                known["transcode"] = report | known
+            else:
+                video = stack.enter_context(temporary_beside(job.sample.with_suffix(".mp4")))
+                report = transcode_clip(job.source, video, job.transcode)
+        known["damaged"] = report["damaged"]
+        return _fuse_video(job, video) | known
+
+
+def _transcode(source: Path, target: Path, settings: TranscodeSettings) -> dict[str, Any]:
+    with publish(target) as temporary:
+        return transcode_clip(source, temporary, settings) | _identity(temporary)
 
 
 def _fuse_video(job: FusedJob, video: Path) -> dict[str, Any]:
@@ -98,11 +107,36 @@ def _fuse_video(job: FusedJob, video: Path) -> dict[str, Any]:
 
 
 @contextmanager
+def _told_of_failures(known: dict[str, Any]) -> Iterator[dict[str, Any]]:
+    """Yield what is known of a clip; all of it goes into the record of a clip that fails as well.
+
+    What the source is, before it is read: a later run that finds the same size and time, or the same content,
+    knows that it is the same.
+    """
+    try:
+        yield known
+    except ClipError as error:
+        error.data = known | error.data
+        raise
+
+
+def _state(source: Path) -> dict[str, Any]:
+    try:
+        status = source.stat()
+        if not stat.S_ISREG(status.st_mode):
+            return {}
+        return {"bytes": status.st_size, "mtime_ns": status.st_mtime_ns, "sha256": sha256(source)}
+    except OSError:  # the stage says what is wrong with it
+        return {}
+
+
+@contextmanager
 def _blame(stage: str) -> Iterator[None]:
     try:
         yield
     except ClipError as error:
-        raise ClipError(error.code, error.detail, error.stage or stage) from None
+        error.stage = error.stage or stage
+        raise
 
 
 def _check(path: Path, digest: str, stage: str) -> None:
@@ -117,7 +151,10 @@ def _check(path: Path, digest: str, stage: str) -> None:
 
 
 def _is(path: Path, digest: str) -> bool:
-    return path.exists() and sha256(path) == digest
+    try:
+        return path.exists() and sha256(path) == digest
+    except OSError as error:
+        raise ClipError("unreadable", f"{path}: {error.strerror}") from None
 
 
 def _identity(path: Path) -> dict[str, Any]:

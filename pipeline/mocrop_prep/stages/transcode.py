@@ -16,6 +16,7 @@ from mocrop_prep.video import (
     encode_clip,
     index_stream,
     inspect_source,
+    refusal,
 )
 
 
@@ -27,10 +28,10 @@ def transcode_clip(source: Path, target: Path, settings: TranscodeSettings) -> d
     """
     info = inspect_source(source)
     if settings.on_corrupt == "fail" and info.damaged:
-        raise ClipError("corrupt", _damage(source, info.damaged, info.packets))
+        raise refusal(source, info.damaged, info.packets)
     action, report = _write(source, target, info, settings)
     if settings.on_corrupt == "fail" and report.damaged:
-        raise ClipError("corrupt", _damage(source, report.damaged, info.packets))
+        raise refusal(source, report.damaged, info.packets)
     return {
         "action": action,
         "frames": report.frames,
@@ -42,12 +43,20 @@ def transcode_clip(source: Path, target: Path, settings: TranscodeSettings) -> d
 def _write(
     source: Path, target: Path, info: SourceInfo, settings: TranscodeSettings
 ) -> tuple[str, TranscodeReport]:
-    if settings.transcode != "always":
-        differences = contract_violations(info, gop=settings.gop, short_side=settings.short_side)
-        if not differences and (settings.on_corrupt == "fail" or _decodes(source)):
+    if settings.transcode == "always":
+        return "encode", encode_clip(source, target, info, settings)
+    differences = contract_violations(info, gop=settings.gop, short_side=settings.short_side)
+    if not differences and settings.on_corrupt == "keep" and not _decodes(source):
+        differences = ["not all of it decodes"]
+    if not differences:
+        try:
             return "copy", copy_clip(source, target)
-        if settings.transcode == "never":
-            raise ClipError("needs-transcode", f"{source}: {'; '.join(differences)}")
+        except ClipError as error:
+            if error.code != "corrupt":
+                raise
+            differences = [f"it cannot be copied ({error.detail})"]
+    if settings.transcode == "never":
+        raise ClipError("needs-transcode", f"{source}: {'; '.join(differences)}")
     return "encode", encode_clip(source, target, info, settings)
 
 
@@ -58,8 +67,3 @@ def _decodes(source: Path) -> bool:
     except ClipError:
         return False
     return True
-
-
-def _damage(source: Path, damaged: int, packets: int) -> str:
-    found = f"{damaged} of {packets} packets or their frames are damaged"
-    return f"{source}: {found}; --on-corrupt keep uses the rest"

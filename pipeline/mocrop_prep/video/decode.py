@@ -6,7 +6,7 @@ One thread always: with frame threads libavcodec exports wrong vectors, differen
 from __future__ import annotations
 
 import gc
-from collections.abc import Callable, Collection, Iterable
+from collections.abc import Callable, Collection
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -20,7 +20,8 @@ from numpy.typing import NDArray
 from mocrop_prep.appearance import AppearanceGauge
 from mocrop_prep.errors import ClipError
 from mocrop_prep.vectors import AV_MOTION_VECTOR, BATCH, ClipInfo, Vectors
-from mocrop_prep.video.source import open_video, side_data
+from mocrop_prep.video.damage import STRICT, Damage, read_frames, refusal
+from mocrop_prep.video.opening import open_video, read_packets, side_data
 
 Picture = NDArray[np.uint8]
 """A frame as planar I420: (height * 3 // 2, width) uint8, BT.601 limited range."""
@@ -44,7 +45,7 @@ def index_stream(path: Path) -> StreamIndex:
         pts: list[int] = []
         keys: list[int] = []
         try:
-            for packet in container.demux(stream):
+            for packet in read_packets(container, stream):
                 if packet.size == 0:
                     continue
                 if packet.pts is None or packet.is_corrupt:
@@ -52,6 +53,8 @@ def index_stream(path: Path) -> StreamIndex:
                 if packet.is_keyframe:
                     keys.append(len(pts))
                 pts.append(packet.pts)
+        except MemoryError:
+            raise
         except FFmpegError as error:
             raise ClipError("corrupt", f"{path}: after {len(pts)} packets: {error.strerror}") from None
         if not pts or not keys:
@@ -79,17 +82,21 @@ def decode_clip(
 
     `gauge` is shown the key frames that it asks for. Without `loop_filter` only key frames are filtered,
     which leaves vectors and key frames exact and every other picture not: ask for it when `keep` names
-    others. Raises ClipError if the clip does not decode to exactly `frames` whole frames.
+    others. Raises ClipError if the clip does not decode to exactly `frames` whole frames of the size that its
+    header claims.
     """
     pictures: dict[int, Picture] = {}
     batch = _Batch(sink)
-    with open_video(path) as (container, stream):
+    damage = Damage()
+    options = STRICT if loop_filter else {**STRICT, "skip_loop_filter": "nointra"}
+    with open_video(path, options) as (container, stream):
         context = stream.codec_context
-        context.options = {} if loop_filter else {"skip_loop_filter": "nointra"}
+        size = context.width, context.height
         if sink is not None:
             context.flags2 |= Flags2.export_mvs
         number = 0
-        for frame in _whole_frames(container.decode(stream), path):
+        for frame in read_frames(container, stream, damage):
+            _check_size(frame, size, path)
             if sink is not None:
                 batch.add(number, frame)
             if gauge is not None and number in gauge.numbers:
@@ -100,6 +107,8 @@ def decode_clip(
             if number % _COLLECT_EVERY == 0:
                 gc.collect(0)
     batch.flush()
+    if damage.count:
+        raise refusal(path, damage.count, frames)
     if number != frames:
         raise ClipError("corrupt", f"{path}: {number} frames decode where the file has {frames}")
     return pictures
@@ -108,13 +117,23 @@ def decode_clip(
 def decode_key_frames(path: Path, ordinals: Collection[int]) -> list[Picture]:
     """Decode only the key frames with these ordinals (0 is the first key frame), in order."""
     wanted = set(ordinals)
-    with open_video(path) as (container, stream):
-        packets = (packet for packet in container.demux(stream) if packet.size and packet.is_keyframe)
-        chosen = [packet for ordinal, packet in enumerate(packets) if ordinal in wanted]
-        pictures = []
+    with open_video(path, STRICT) as (container, stream):
         context = stream.codec_context
-        for packet in [*chosen, None]:
-            pictures += [_planes(frame) for frame in _whole_frames(context.decode(packet), path)]
+        size = context.width, context.height
+        pictures = []
+        try:
+            packets = (p for p in read_packets(container, stream) if p.size and p.is_keyframe)
+            chosen = [packet for ordinal, packet in enumerate(packets) if ordinal in wanted]
+            for packet in [*chosen, None]:
+                for frame in context.decode(packet):
+                    _check_size(frame, size, path)
+                    if frame.is_corrupt:
+                        raise ClipError("corrupt", f"{path}: the key frame at {frame.time} s is damaged")
+                    pictures.append(_planes(frame))
+        except MemoryError:
+            raise
+        except FFmpegError as error:
+            raise ClipError("corrupt", f"{path}: {error.strerror}") from None
     if len(pictures) != len(wanted):
         raise ClipError("corrupt", f"{path}: {len(pictures)} of {len(wanted)} key frames decode")
     return pictures
@@ -130,14 +149,10 @@ def _luma(frame: VideoFrame) -> NDArray[np.uint8]:
     return lines[: frame.height, : frame.width]
 
 
-def _whole_frames(frames: Iterable[VideoFrame], path: Path) -> Iterable[VideoFrame]:
-    try:
-        for frame in frames:
-            if frame.is_corrupt:
-                raise ClipError("corrupt", f"{path}: a frame at {frame.time} s is damaged")
-            yield frame
-    except FFmpegError as error:
-        raise ClipError("corrupt", f"{path}: {error.strerror}") from None
+def _check_size(frame: VideoFrame, size: tuple[int, int], path: Path) -> None:
+    if (frame.width, frame.height) != size:
+        found = f"a frame of {frame.width}x{frame.height} in a clip of {size[0]}x{size[1]}"
+        raise ClipError("corrupt", f"{path}: {found}")
 
 
 class _Batch:

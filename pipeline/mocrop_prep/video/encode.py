@@ -2,23 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from fractions import Fraction
 from pathlib import Path
 
 import av
 import numpy as np
-from av.container import InputContainer
-from av.error import FFmpegError
+from av.error import ExternalError, FFmpegError
 from av.video.frame import PictureType, VideoFrame
-from av.video.reformatter import ColorRange, Colorspace, Interpolation
+from av.video.reformatter import ColorRange, Colorspace, Interpolation, VideoReformatter
 from av.video.stream import VideoStream
 from numpy.typing import NDArray
 
 from mocrop_prep.config import TranscodeSettings
-from mocrop_prep.errors import DISK_ERRORS, ClipError
-from mocrop_prep.video.source import SourceInfo, open_video
+from mocrop_prep.errors import NOT_WRITTEN, ClipError
+from mocrop_prep.video.damage import STRICT, Damage, count_damage, read_frames
+from mocrop_prep.video.opening import open_video, read_packets
+from mocrop_prep.video.source import SourceInfo
 
 # One thread, so that the bytes do not depend on the machine. Everything that could move or add a key frame is
 # off. weightp=1: smart weighting (2) would add a second, weighted reference. mbtree=0: without B-frames,
@@ -49,19 +49,24 @@ class _BrokenTimestampsError(Exception):
 
 
 def copy_clip(source: Path, target: Path) -> TranscodeReport:
-    """Copy the video stream of a source that meets the contract into an MP4; raises ClipError."""
+    """Copy the video stream of a source that meets the contract into an MP4; raises ClipError.
+
+    Its code is corrupt where the MP4 muxer refuses a packet, such as one whose time is beyond its reach.
+    """
     with open_video(source) as (container, stream), _output(target) as out:
         copied = out.add_stream_from_template(stream)
         packets = 0
         try:
-            for packet in container.demux(stream):
+            for packet in read_packets(container, stream):
                 if packet.dts is None:
                     continue
                 packet.stream = copied
                 out.mux(packet)
                 packets += 1
+        except MemoryError:
+            raise
         except FFmpegError as error:
-            code = "disk" if error.errno in DISK_ERRORS else "corrupt"
+            code = "disk" if error.errno in NOT_WRITTEN else "corrupt"
             raise ClipError(code, f"{source}: after {packets} packets: {error.strerror}") from None
     return TranscodeReport(packets, 0, False)
 
@@ -70,8 +75,18 @@ def encode_clip(source: Path, target: Path, info: SourceInfo, settings: Transcod
     """Re-encode a source as yuv420p H.264 MP4: upright, square pixels, even sizes, BT.601 limited range.
 
     The GOP is fixed and closed, with one reference and no B-frames. Sound timestamps are kept, from zero;
-    others are replaced by a constant rate. Damaged packets are skipped and counted. Raises ClipError.
+    others are replaced by a constant rate. Damage is counted, strictly; frames that libavcodec conceals are
+    kept unless `settings` refuse damage. Raises ClipError.
     """
+    # what explodes is lost: where damage is to be kept, it is counted in a decode of its own
+    damaged = count_damage(source) if settings.on_corrupt == "keep" else 0
+    report = _encode_in_time(source, target, info, settings)
+    return replace(report, damaged=max(report.damaged, damaged))
+
+
+def _encode_in_time(
+    source: Path, target: Path, info: SourceInfo, settings: TranscodeSettings
+) -> TranscodeReport:
     if info.sound_timestamps:
         try:
             return _encode(source, target, info, settings, constant_rate=False)
@@ -103,33 +118,53 @@ def _encode(
 ) -> TranscodeReport:
     size = output_size(info, settings.short_side)
     upright = size if info.rotation % 2 == 0 else size[::-1]
-    damage = _Damage()
-    frames, last = 0, -1
-    with open_video(source) as (container, stream), _output(target) as out:
+    damage, converter = Damage(), VideoReformatter()
+    frames = 0
+    strict = STRICT if settings.on_corrupt == "fail" else None
+    with open_video(source, strict) as (container, stream), _output(target) as out:
         clock = 1 / info.rate if constant_rate else _clock(stream)
+        timeline = _Timeline(clock, constant_rate=constant_rate)
         encoder = _add_encoder(out, info.rate, clock, upright, settings)
-        origin: int | None = None
         try:
-            for frame in _decode_all(container, stream, damage):
-                if constant_rate:
-                    frame.pts, frame.time_base = frames, clock
-                else:
-                    if frame.pts is None or frame.time_base is None:
-                        raise _BrokenTimestampsError
-                    origin = frame.pts if origin is None else origin
-                    stamp = round((frame.pts - origin) * frame.time_base / clock)
-                    if stamp <= last:
-                        raise _BrokenTimestampsError
-                    frame.pts, frame.time_base, last = stamp, clock, stamp
-                out.mux(encoder.encode(_normalise(frame, size, info)))
+            for frame in read_frames(container, stream, damage):
+                timeline.stamp(frame)
+                out.mux(encoder.encode(_normalise(frame, size, info, converter)))
                 frames += 1
             out.mux(encoder.encode(None))
+        except MemoryError:
+            raise
+        except ExternalError:
+            # with these settings and sizes libx264 refuses nothing; it has no other word for refused memory
+            raise ClipError("out-of-memory", f"{source}: libx264 gave up at frame {frames}") from None
         except FFmpegError as error:
-            code = "disk" if error.errno in DISK_ERRORS else "encode-failed"
+            code = "disk" if error.errno in NOT_WRITTEN else "encode-failed"
             raise ClipError(code, f"{source}: frame {frames}: {error.strerror}") from None
         if not frames:
             raise ClipError("no-frames", f"{source}: no frame of its {info.packets} packets can be decoded")
     return TranscodeReport(frames, damage.count, constant_rate)
+
+
+class _Timeline:
+    """Gives frames their times, in ticks of `clock`: at a constant rate, or the source's from zero."""
+
+    def __init__(self, clock: Fraction, *, constant_rate: bool) -> None:
+        self._clock = clock
+        self._constant_rate = constant_rate
+        self._origin: int | None = None
+        self._last = -1
+
+    def stamp(self, frame: VideoFrame) -> None:
+        """Stamp the next frame; raises _BrokenTimestampsError where the source's times do not go on."""
+        stamp = self._last + 1 if self._constant_rate else self._kept(frame)
+        if stamp <= self._last:
+            raise _BrokenTimestampsError
+        frame.pts, frame.time_base, self._last = stamp, self._clock, stamp
+
+    def _kept(self, frame: VideoFrame) -> int:
+        if frame.pts is None or frame.time_base is None:
+            raise _BrokenTimestampsError
+        self._origin = frame.pts if self._origin is None else self._origin
+        return round((frame.pts - self._origin) * frame.time_base / self._clock)
 
 
 def _clock(stream: VideoStream) -> Fraction:
@@ -161,35 +196,9 @@ def _add_encoder(
     return encoder
 
 
-class _Damage:
-    """Counts damaged packets and frames while a broken stream is read as far as it goes."""
-
-    def __init__(self) -> None:
-        self.count = 0
-
-
-def _decode_all(container: InputContainer, stream: VideoStream, damage: _Damage) -> Iterator[VideoFrame]:
-    packets = container.demux(stream)
-    while True:
-        try:
-            packet = next(packets)
-        except StopIteration:
-            return
-        except FFmpegError:  # the container breaks off: what was read so far is all there is
-            damage.count += 1
-            return
-        damage.count += packet.is_corrupt
-        try:
-            frames = packet.decode()
-        except FFmpegError:
-            damage.count += 1
-            continue
-        for frame in frames:
-            damage.count += bool(frame.is_corrupt)
-            yield frame
-
-
-def _normalise(frame: VideoFrame, size: tuple[int, int], info: SourceInfo) -> VideoFrame:
+def _normalise(
+    frame: VideoFrame, size: tuple[int, int], info: SourceInfo, converter: VideoReformatter
+) -> VideoFrame:
     """Return the frame as upright yuv420p of `size` (before rotation) with the same timestamp."""
     stamp, base = frame.pts, frame.time_base
     width, height = size
@@ -199,7 +208,8 @@ def _normalise(frame: VideoFrame, size: tuple[int, int], info: SourceInfo) -> Vi
         and frame.height // 2 * 2 == height
     ):
         width, height = frame.width, frame.height  # one odd row or column is cut below, not scaled away
-    picture = frame.reformat(
+    picture = converter.reformat(
+        frame,
         width=width,
         height=height,
         format="yuv420p",
@@ -207,6 +217,7 @@ def _normalise(frame: VideoFrame, size: tuple[int, int], info: SourceInfo) -> Vi
         dst_colorspace=Colorspace.ITU601,
         dst_color_range=ColorRange.MPEG,
         interpolation=_EXACT_SCALING,
+        threads=1,
     )
     if (width, height) != size or info.rotation or info.mirrored:
         planes = [_plane(picture, index) for index in range(3)]

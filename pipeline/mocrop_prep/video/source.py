@@ -1,10 +1,8 @@
-"""Open a source file safely, and find out what is in it without decoding it."""
+"""Find out what is in a source without decoding it, and how it differs from what is promised."""
 
 from __future__ import annotations
 
 import struct
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
 from fractions import Fraction
 from itertools import pairwise
@@ -16,22 +14,20 @@ import av
 from av.container import InputContainer
 from av.error import FFmpegError
 from av.packet import Packet
-from av.stream import Disposition
 from av.video.frame import VideoFrame
 from av.video.stream import VideoStream
 
 from mocrop_prep.errors import ClipError
-from mocrop_prep.video.sps import reference_frames
+from mocrop_prep.video.extent import missing_bytes
+from mocrop_prep.video.opening import message, open_video, read_packets, side_data
+from mocrop_prep.video.sps import first_sps, reference_frames, sps_in_packet
 
-# PyAV 19 always tolerates metadata that is not UTF-8; earlier releases raise unless told otherwise.
-_TOLERANT: dict[str, Any] = {} if int(av.__version__.split(".")[0]) >= 19 else {"metadata_errors": "ignore"}
 _FALLBACK_RATE = Fraction(25)
 _RATES = (Fraction(1, 10), Fraction(1000))  # a rate outside of this range is a broken header
 _SQUARE = Fraction(1, 100)  # sample aspect ratios this close to 1 are rounding of the display size
 _LONGEST_HOLE = (
     100  # a clip that lasts this many times its frames at the median distance has broken timestamps
 )
-
 # libavutil's values of AVColorSpace and AVColorRange
 _UNSPECIFIED_OR_BT601 = (2, 5, 6)
 _UNSPECIFIED_OR_LIMITED = (0, 1)
@@ -41,10 +37,13 @@ _UNSPECIFIED_OR_LIMITED = (0, 1)
 class SourceInfo:
     """What a demux of the whole file and its first frame tell about a source.
 
-    `packets` counts video packets, `damaged` those the demuxer marks as corrupt. `key_packets` are positions
+    `packets` counts video packets, `damaged` those the demuxer marks as corrupt, and one more where the file
+    breaks off. `key_packets` are positions
     in file order. `sound_timestamps` says that every packet has its own timestamp in a believable distance.
     `rotation` is the number of clockwise quarter turns, `mirrored` a horizontal flip before them, that make
     the picture upright. `references` is the number of reference frames that H.264 declares, else None.
+    `steady` says that nothing announces another format on the way, and that the header claims the true size.
+    `hidden` counts packets that an edit list has decoded but not shown.
     """
 
     codec: str
@@ -59,45 +58,13 @@ class SourceInfo:
     sound_timestamps: bool
     reordered: bool
     references: int | None
+    steady: bool
+    hidden: int
     rotation: int
     mirrored: bool
     colorspace: int
     color_range: int
     interlaced: bool
-
-
-@contextmanager
-def open_video(path: Path) -> Iterator[tuple[InputContainer, VideoStream]]:
-    """Open a file and its best video stream for decoding in one thread; any fault is a ClipError."""
-    try:
-        size = path.stat().st_size
-    except FileNotFoundError:
-        raise ClipError("missing-file", f"{path} is not there") from None
-    except OSError as error:
-        raise ClipError("unreadable", f"{path}: {error.strerror}") from None
-    if size == 0:
-        raise ClipError("empty-file", f"{path} has no bytes")
-    try:
-        container = av.open(str(path), **_TOLERANT)
-    except OSError as error:  # libav's own errors are OSErrors too where they have an errno
-        if isinstance(error, PermissionError):
-            raise ClipError("unreadable", f"{path}: {error.strerror}") from None
-        raise ClipError("not-video", f"{path}: {_message(error)}") from None
-    except (FFmpegError, ValueError) as error:
-        raise ClipError("not-video", f"{path}: {_message(error)}") from None
-    with container:
-        stream = _best_stream(container, path)
-        if stream.codec_context is None:
-            raise ClipError("unsupported-codec", f"{path}: no decoder for its video stream")
-        stream.codec_context.thread_count = 1
-        stream.codec_context.thread_type = "NONE"
-        yield container, stream
-
-
-def side_data(frame: VideoFrame, kind: str) -> memoryview | None:
-    """Return a frame's side data of a kind, by libav's name of it, or None; valid as long as the frame is."""
-    data: Any = frame.side_data.get(kind)
-    return None if data is None else memoryview(data)
 
 
 def library_versions() -> dict[str, str]:
@@ -108,27 +75,13 @@ def library_versions() -> dict[str, str]:
 def inspect_source(path: Path) -> SourceInfo:
     """Demux a whole source and decode its first frame; raises ClipError if there is no usable video."""
     with open_video(path) as (container, stream):
-        pts: list[int | None] = []
-        keys: list[int] = []
-        damaged = 0
-        end = 0.0
-        try:
-            for packet in container.demux():
-                end = max(end, _end(packet))
-                if packet.size == 0 or packet.stream is not stream:
-                    continue
-                if packet.is_keyframe:
-                    keys.append(len(pts))
-                damaged += packet.is_corrupt
-                pts.append(packet.pts)
-        except FFmpegError as error:
-            if not pts:
-                raise ClipError("not-video", f"{path}: {_message(error)}") from None
-            damaged += 1
-        if not pts:
-            raise ClipError("no-frames", f"{path}: the video stream has no packets")
-        damaged += _breaks_off(container, end)
         context = stream.codec_context
+        claimed = context.width, context.height
+        survey = _Survey(context.extradata if context.name == "h264" else None)
+        survey.read(container, stream, path)
+        cut = missing_bytes(path) > 0 or _breaks_off(container, survey.end)
+        damaged = survey.damaged + cut
+        pts = survey.pts
         first = _first_frame(path)
         rotation, mirrored = _orientation(first)
         return SourceInfo(
@@ -140,12 +93,14 @@ def inspect_source(path: Path) -> SourceInfo:
             rate=_rate(stream),
             packets=len(pts),
             damaged=damaged,
-            key_packets=tuple(keys),
+            key_packets=tuple(survey.keys),
             # AVI has no timestamps of its own, only a constant rate; what libavformat derives breaks with
             # packed B-frames and dropped frames.
             sound_timestamps=container.format.name != "avi" and _sound(pts),
             reordered=any(b is None or a is None or b <= a for a, b in pairwise(pts)),
             references=reference_frames(context.extradata) if context.name == "h264" else None,
+            steady=len(survey.formats) <= 1 and claimed == (first.width, first.height),
+            hidden=survey.hidden,
             rotation=rotation,
             mirrored=mirrored,
             colorspace=int(first.colorspace),
@@ -166,6 +121,8 @@ def contract_violations(info: SourceInfo, *, gop: int, short_side: int | None) -
         ),
         (info.key_packets == tuple(range(0, info.packets, gop)), f"its key frames are not {gop} apart"),
         (info.sample_aspect == 1, f"its pixels are not square ({info.sample_aspect})"),
+        (info.steady, "its picture format changes on the way, or is not the one that its header claims"),
+        (not info.hidden, f"its edit list hides {info.hidden} of its packets"),
         (not info.rotation and not info.mirrored, "it is rotated or mirrored"),
         (info.width % 2 == 0 and info.height % 2 == 0, "its size is odd"),
         (
@@ -179,6 +136,50 @@ def contract_violations(info: SourceInfo, *, gop: int, short_side: int | None) -
         (info.damaged == 0, f"{info.damaged} of its packets are damaged"),
     ]
     return [text for holds, text in rules if not holds]
+
+
+class _Survey:
+    """What the packets of a video stream tell: timestamps, key packets, damage, formats, the end.
+
+    `formats` holds the different H.264 sequence parameter sets, of the header and of the packets.
+    """
+
+    def __init__(self, extradata: bytes | None) -> None:
+        self.pts: list[int | None] = []
+        self.keys: list[int] = []
+        self.damaged = 0
+        self.hidden = 0
+        self.end = 0.0
+        self.formats = {sps for sps in [first_sps(extradata or b"")] if sps}
+        self._extradata = extradata
+
+    def read(self, container: InputContainer, stream: VideoStream, path: Path) -> None:
+        """Demux a whole file, its sound too; raises ClipError if there is no packet of video."""
+        try:
+            for packet in read_packets(container):
+                self.end = max(self.end, _end(packet))
+                if packet.size and packet.stream is stream:
+                    self._add(packet)
+        except MemoryError:
+            raise
+        except FFmpegError as error:
+            if not self.pts:
+                raise ClipError("not-video", f"{path}: {message(error)}") from None
+            self.damaged += 1
+        if not self.pts:
+            raise ClipError("no-frames", f"{path}: the video stream has no packets")
+        if len(self.pts) == 1 and container.format.name.endswith("_pipe"):
+            raise ClipError("not-video", f"{path} is a still picture ({container.format.name})")
+
+    def _add(self, packet: Packet[Any]) -> None:
+        if packet.is_keyframe:
+            self.keys.append(len(self.pts))
+            if self._extradata is not None:
+                sps = sps_in_packet(bytes(packet), self._extradata)
+                self.formats |= {sps} if sps else set()
+        self.damaged += packet.is_corrupt
+        self.hidden += packet.is_discard
+        self.pts.append(packet.pts)
 
 
 def _end(packet: Packet[Any]) -> float:
@@ -200,23 +201,19 @@ def _breaks_off(container: InputContainer, end: float) -> bool:
     return duration - end > max(0.5, 0.05 * duration)
 
 
-def _best_stream(container: InputContainer, path: Path) -> VideoStream:
-    streams = [s for s in container.streams.video if not s.disposition & Disposition.attached_pic]
-    if not streams:
-        raise ClipError("no-video-stream", f"{path}: {len(container.streams)} streams, none of them video")
-    best = container.streams.best("video")
-    return best if best in streams else streams[0]
-
-
 def _first_frame(path: Path) -> VideoFrame:
     with open_video(path) as (container, stream):
         try:
-            for packet in container.demux(stream):
+            for packet in read_packets(container, stream):
                 try:
                     for frame in packet.decode():
                         return frame
+                except MemoryError:
+                    raise
                 except FFmpegError:
                     continue
+        except MemoryError:
+            raise
         except FFmpegError:
             pass
     raise ClipError("no-frames", f"{path}: no frame of its video stream can be decoded")
@@ -258,7 +255,3 @@ def _sound(pts: list[int | None]) -> bool:
     if not steps:
         return True
     return min(steps) > 0 and known[-1] - known[0] <= _LONGEST_HOLE * median(steps) * len(steps)
-
-
-def _message(error: Exception) -> str:
-    return getattr(error, "strerror", None) or str(error).splitlines()[0]

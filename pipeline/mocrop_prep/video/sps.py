@@ -1,15 +1,16 @@
-"""Read the number of reference frames from an H.264 sequence parameter set (ITU-T H.264, 7.3.2.1.1)."""
+"""Find an H.264 sequence parameter set and read its number of reference frames (ITU-T H.264, 7.3.2.1.1)."""
 
 from __future__ import annotations
 
 _HIGH_PROFILES = {44, 83, 86, 100, 110, 118, 122, 128, 134, 135, 138, 139, 244}
 _START_CODE = b"\x00\x00\x01"
 _SPS = 7
+_SLICES = range(1, 6)
 
 
 def reference_frames(extradata: bytes | None) -> int | None:
     """Return max_num_ref_frames of the first SPS in avcC or Annex B extradata, or None if there is none."""
-    sps = _first_sps(extradata or b"")
+    sps = first_sps(extradata or b"")
     if sps is None:
         return None
     try:
@@ -18,14 +19,31 @@ def reference_frames(extradata: bytes | None) -> int | None:
         return None
 
 
-def _first_sps(extradata: bytes) -> bytes | None:
+def first_sps(extradata: bytes) -> bytes | None:
+    """Return the first SPS in avcC or Annex B data, without zeros behind it, or None if there is none."""
     if extradata[:1] == b"\x01" and len(extradata) > 8:  # avcC: version 1, the number of SPS, 16-bit lengths
         length = int.from_bytes(extradata[6:8])
         sps = extradata[8 : 8 + length]
-        return sps if extradata[5] & 31 and sps and sps[0] & 31 == _SPS else None
+        return sps.rstrip(b"\x00") if extradata[5] & 31 and sps and sps[0] & 31 == _SPS else None
     for unit in extradata.split(_START_CODE)[1:]:
         if unit and unit[0] & 31 == _SPS:
             return unit.rstrip(b"\x00")
+    return None
+
+
+def sps_in_packet(packet: bytes, extradata: bytes) -> bytes | None:
+    """Return the SPS before the first slice of a packet, or None; the stream's extradata tells its form."""
+    if extradata[:1] != b"\x01" or len(extradata) < 5:
+        return first_sps(packet)
+    digits, at = (extradata[4] & 3) + 1, 0
+    while at + digits < len(packet):
+        length = int.from_bytes(packet[at : at + digits])
+        unit = packet[at + digits : at + digits + length]
+        if not unit or unit[0] & 31 in _SLICES:
+            return None
+        if unit[0] & 31 == _SPS:
+            return unit.rstrip(b"\x00")
+        at += digits + length
     return None
 
 

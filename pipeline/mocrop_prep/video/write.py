@@ -55,6 +55,7 @@ def write_video(
                 dst_colorspace=Colorspace.ITU601,
                 dst_color_range=ColorRange.MPEG,
                 interpolation=_EXACT,
+                threads=1,
             )
             frame.pts, frame.time_base = count - 1, 1 / fps
             container.mux(stream.encode(frame))

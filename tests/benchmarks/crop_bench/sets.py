@@ -70,8 +70,8 @@ def _staged(name: str, source: Path, home: Path, run: RunSettings, *, quick: boo
     with workdir.lock():
         workflow.save_clips(workdir, clips)
         session = workflow.Session(workdir, clips, run)
-        workflow.transcode(session, TranscodeSettings())
-        extracted = workflow.extract(session)
+        workflow.perform(workflow.TranscodeStage(session, TranscodeSettings()))
+        extracted = workflow.perform(workflow.ExtractStage(session))
     usable = sorted(clip.clip_id for clip in clips if not extracted.records[clip.clip_id].failed)
     by_id = {clip.clip_id: clip for clip in clips}
     return ClipSet(name, workdir, tuple(by_id[clip_id] for clip_id in usable), folds)

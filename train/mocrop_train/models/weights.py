@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-import pickle
 from pathlib import Path
 from typing import Any
 
-import torch
 import torchvision
 from safetensors import SafetensorError
 from safetensors.torch import load_file
 from torch import Tensor, nn
 
+from mocrop_train.checkpoint import read_tensors
 from mocrop_train.errors import TrainError
 from mocrop_train.progress import log
 
@@ -67,12 +66,11 @@ def _read(path: Path, model: nn.Module, head: str) -> dict[str, Tensor]:
     if not path.is_file():
         raise TrainError(f"--weights {path}: no such file; give a file, imagenet or none")
     try:
-        body: Any = (
-            load_file(path) if path.suffix == ".safetensors" else torch.load(path, "cpu", weights_only=True)
-        )
-    except (SafetensorError, pickle.UnpicklingError, RuntimeError, EOFError) as error:
-        reason = str(error).strip().partition("\n")[0]
-        raise TrainError(f"--weights {path}: not a file of plain tensors: {reason}") from error
+        body: Any = load_file(path) if path.suffix == ".safetensors" else read_tensors(path)
+    except SafetensorError as error:
+        raise TrainError(f"--weights {path}: not a file of plain tensors: {error}") from error
+    except TrainError as error:
+        raise TrainError(f"--weights {path}: {error}") from error
     while isinstance(body, dict) and not _is_state(body):
         nested = body.get("model", body.get("state_dict"))
         if nested is None:

@@ -1,0 +1,75 @@
+"""The keys of clips: fingerprints of what goes into each stage, by name, so that a change can be told."""
+
+from __future__ import annotations
+
+import dataclasses
+from typing import Any
+
+import cv2
+import numpy as np
+from mocrop_manifests import Clip, CropRow
+
+from mocrop_prep.config import CropSettings, ShardSettings, TranscodeSettings
+from mocrop_prep.journal import fingerprint
+from mocrop_prep.vectors import MOTION_FORMAT
+from mocrop_prep.video import library_versions
+
+Inputs = dict[str, str]
+
+
+def transcode_inputs(source: str, settings: TranscodeSettings) -> Inputs:
+    """Return what decides a transcoded clip; `source` stands for the video."""
+    return {"source": source, "settings": settings.digest(), "libraries": fingerprint(library_versions())}
+
+
+def extract_inputs(video_sha256: str) -> Inputs:
+    """Return what decides a clip's vectors."""
+    return {
+        "transcoded clip": video_sha256,
+        "form of the vectors": str(MOTION_FORMAT),
+        "libraries": _picture_libraries(),
+    }
+
+
+def crop_inputs(motion_sha256: str, clip: Clip, settings: CropSettings) -> Inputs:
+    """Return what decides a clip's row of the manifest."""
+    return {
+        "vectors": motion_sha256,
+        "settings": settings.digest(),
+        "clip list": _row(clip),
+        "libraries": np.__version__,
+    }
+
+
+def shard_inputs(video_sha256: str, row: CropRow, settings: ShardSettings) -> Inputs:
+    """Return what decides a clip's sample."""
+    return {
+        "transcoded clip": video_sha256,
+        "settings": settings.digest(),
+        "manifest row": _row(row),
+        "libraries": _picture_libraries(),
+    }
+
+
+def run_inputs(
+    source: str, transcode: TranscodeSettings, crop: CropSettings, shard: ShardSettings, clip: Clip
+) -> Inputs:
+    """Return what decides a clip's sample and row in a fused run."""
+    return {
+        "source": source,
+        "transcode settings": transcode.digest(),
+        "crop settings": crop.digest(),
+        "shard settings": shard.digest(),
+        "clip list": _row(clip),
+        "form of the vectors": str(MOTION_FORMAT),
+        "libraries": fingerprint(_picture_libraries(), np.__version__),
+    }
+
+
+def _picture_libraries() -> str:
+    return fingerprint(library_versions(), cv2.__version__)
+
+
+def _row(row: Clip | CropRow) -> str:
+    values: list[Any] = [getattr(row, field.name) for field in dataclasses.fields(row)]
+    return fingerprint(values)

@@ -1,0 +1,100 @@
+"""Whether the videos of SOURCE are what they were when a clip was done: by size and time, or by content."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from pathlib import Path
+
+import joblib
+from mocrop_manifests import Clip
+
+from mocrop_prep.clips import source_path
+from mocrop_prep.files import sha256
+from mocrop_prep.journal import Record, fingerprint
+from mocrop_prep.progress import Progress
+
+State = tuple[int, int]
+"""Size in bytes and time of the last change in nanoseconds."""
+
+
+class SourceWatch:
+    """Compares the videos with what their records say of them.
+
+    With `checksum` they are told apart by content: a copy with another time is the same video, one that was
+    changed in place is not, whatever its time says.
+    """
+
+    def __init__(self, root: Path, *, checksum: bool, quiet: bool) -> None:
+        self._root, self._checksum, self._quiet = root, checksum, quiet
+        self._states: dict[str, State | None] = {}
+        self._digests: dict[str, str] = {}
+
+    def path(self, clip: Clip) -> Path:
+        """Return where a clip's video is."""
+        return source_path(self._root, clip)
+
+    def state(self, clip: Clip) -> State | None:
+        """Return size and time of a clip's video, or None if it cannot be had."""
+        if clip.clip_id not in self._states:
+            try:
+                status = self.path(clip).stat()
+                self._states[clip.clip_id] = (status.st_size, status.st_mtime_ns)
+            except OSError:
+                self._states[clip.clip_id] = None
+        return self._states[clip.clip_id]
+
+    def fingerprints(self, clips: Sequence[Clip], records: Mapping[str, Record]) -> dict[str, str]:
+        """Return what stands for each clip's video in a key: the record's own if it is the same video."""
+        if self._checksum:
+            self._hash([clip for clip in clips if _noted(records.get(clip.clip_id))])
+        return {clip.clip_id: self._fingerprint(clip, records.get(clip.clip_id)) for clip in clips}
+
+    def renewed(self, clips: Sequence[Clip], records: Mapping[str, Record]) -> list[Record]:
+        """Return the records of videos with the same content and another time, with that time."""
+        found = []
+        for clip in clips:
+            record, state = records.get(clip.clip_id), self.state(clip)
+            noted = _noted(record)
+            if record and noted and state and clip.clip_id in self._digests and _state(noted) != state:
+                source = noted | {"bytes": state[0], "mtime_ns": state[1]}
+                found.append(replace(record, data=record.data | {"source": source}))
+        return found
+
+    def _fingerprint(self, clip: Clip, record: Record | None) -> str:
+        state, noted = self.state(clip), _noted(record)
+        if record is None or noted is None:
+            return fingerprint(state)
+        digest = self._digests.get(clip.clip_id)
+        same = _state(noted) == state if digest is None else noted["sha256"] == digest
+        if same and "source" in record.inputs:
+            return record.inputs["source"]
+        return fingerprint(state, digest)
+
+    def _hash(self, clips: Sequence[Clip]) -> None:
+        paths = {
+            clip.clip_id: self.path(clip)
+            for clip in clips
+            if self.state(clip) and clip.clip_id not in self._digests
+        }
+        with Progress("checksum", len(paths), quiet=self._quiet) as progress:
+            calls = (joblib.delayed(_digest)(clip_id, path) for clip_id, path in paths.items())
+            # hashing lets go of the interpreter: threads are enough
+            for clip_id, digest in joblib.Parallel(-1, backend="threading", return_as="generator")(calls):
+                self._digests[clip_id] = digest
+                progress.advance()
+
+
+def _digest(clip_id: str, path: Path) -> tuple[str, str]:
+    try:
+        return clip_id, sha256(path)
+    except OSError:  # no content is like it: the clip is tried, and says what is wrong
+        return clip_id, ""
+
+
+def _noted(record: Record | None) -> dict[str, object] | None:
+    return record.data.get("source") or None if record is not None else None
+
+
+def _state(noted: Mapping[str, object]) -> tuple[object, object]:
+    return noted["bytes"], noted["mtime_ns"]

@@ -1,0 +1,83 @@
+"""Publish tables without losing what users wrote into them: their columns are kept, their edits respected."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from mocrop_manifests import (
+    Clip,
+    CropRow,
+    ManifestError,
+    read_clips,
+    read_crops,
+    read_extras,
+    write_clips,
+    write_crops,
+)
+
+from mocrop_prep.errors import UsageError
+from mocrop_prep.files import publish_text
+from mocrop_prep.sums import Sums
+from mocrop_prep.workdir import Workdir
+
+
+@dataclass(frozen=True, slots=True)
+class TableForm:
+    """How one kind of table is read and written, and what to do where ours and the user's collide."""
+
+    row: type[Any]
+    read: Callable[[Path], Sequence[Any]]
+    write: Callable[..., str]
+    way_out: str
+
+
+CLIP_LIST = TableForm(Clip, read_clips, write_clips, "move it away")
+MANIFEST = TableForm(CropRow, read_crops, write_crops, "take another --name, or move it away")
+
+
+def refuse_edited(workdir: Workdir, path: Path, form: TableForm, *, was_ours: bool) -> None:
+    """Raise UsageError if a table that is about to be written anew holds what this pipeline has not written.
+
+    Columns that were added do not count: they are kept. Where no checksum is on record of a table that
+    `was_ours`, because it was lost or an older release wrote it, one in our hand is taken for ours.
+    """
+    if not path.exists():
+        return
+    known = Sums(workdir.sums).known(workdir.name_of(path))
+    content = path.read_bytes()
+    if hashlib.sha256(content).hexdigest() in {each.sha256 for each in known}:
+        return
+    try:
+        rows = form.read(path)
+        ours = _digest(form.write(rows)) in {each.plain for each in known}
+        if was_ours and not known:
+            ours = form.write(rows, read_extras(form.row, path)).encode() == content
+    except ManifestError:
+        ours = False
+    if not ours:
+        raise UsageError(
+            f"{path} was changed since it was written, or another program made it, and this command would "
+            f"write it anew: {form.way_out} (if it is deleted, it is made again)"
+        )
+
+
+def publish_table(workdir: Workdir, path: Path, form: TableForm, rows: Sequence[Any]) -> None:
+    """Write a table with the columns that users added to it, if it changed, and note its checksum first."""
+    plain = form.write(rows)
+    text = form.write(rows, read_extras(form.row, path))
+    Sums(workdir.sums).note(workdir.name_of(path), _digest(text), _digest(plain))
+    publish_if_changed(path, text)
+
+
+def publish_if_changed(path: Path, text: str) -> None:
+    """Write a file, unless it holds just that."""
+    if not path.exists() or path.read_bytes() != text.encode():
+        publish_text(path, text)
+
+
+def _digest(text: str) -> str:
+    return hashlib.sha256(text.encode()).hexdigest()

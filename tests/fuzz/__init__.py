@@ -1,0 +1,1 @@
+"""Fuzzing of the readers of our own formats; `python -m tests.fuzz --help` says how to run it."""
