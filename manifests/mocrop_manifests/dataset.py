@@ -115,7 +115,7 @@ def _parse_index(body: Any, path: Path) -> DatasetIndex:
         raise ManifestError(f"{path}: not an index of {FORMAT}")
     if body.get("version") != VERSION:
         raise ManifestError(
-            f"{path}: version {body.get('version')} of {FORMAT}; this release reads {VERSION}"
+            f"{path}: version {body.get('version')!r} of {FORMAT}; this release reads {VERSION}"
         )
     fields = _checked(body, DatasetIndex, path)
     fields["shards"] = [ShardEntry(**_checked(entry, ShardEntry, path)) for entry in fields["shards"]]

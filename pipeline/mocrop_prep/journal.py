@@ -10,6 +10,7 @@ import json
 import os
 import re
 import time
+import typing
 import zlib
 from collections.abc import Collection, Iterator, Mapping
 from dataclasses import asdict, dataclass, field
@@ -46,6 +47,9 @@ class Record:
     def failed(self) -> bool:
         """Say whether the clip failed."""
         return self.status == "failed"
+
+
+_KINDS = {name: typing.get_origin(hint) or hint for name, hint in typing.get_type_hints(Record).items()}
 
 
 class Journal:
@@ -124,9 +128,10 @@ def _record(line: bytes) -> Record | None:
         return None
     try:
         # lines of older releases end without a checksum; one that lost it to decay is no such line
-        return Record(**json.loads(match["body"] + b"}" if match is not None else line))
-    except (ValueError, TypeError):  # no line of ours
+        record = Record(**json.loads(match["body"] + b"}" if match is not None else line))
+    except (ValueError, TypeError, RecursionError):  # no line of ours
         return None
+    return record if all(isinstance(getattr(record, name), kind) for name, kind in _KINDS.items()) else None
 
 
 def fingerprint(*parts: object) -> str:

@@ -117,7 +117,7 @@ def disturb(play: Play, folder: Path, blows: int, seed: int, kinds: Sequence[str
                 print(f"seed {seed}, {workdir.name}: {dealt[-1]}, of {play.seconds:.2f} s")
                 if kind == "worker" or not dealt[-1].hit:
                     break
-            assert process.wait(120) == play.status, process.communicate(timeout=10)
+            assert status_of(process) == play.status, process.communicate(timeout=10)
             assert not (left := [one for session in sessions for one in wait_for_silence(session, 3)]), left
             assert_same(workdir, play.made, f"seed {seed}, {dealt[-len(sessions) :]}")
         shutil.rmtree(workdir)
@@ -170,6 +170,17 @@ def _deal(process: subprocess.Popen[str], kind: str, after: float, rng: random.R
     return Blow(kind, after, hit=process.wait() == -signal.SIGKILL)
 
 
+def status_of(process: subprocess.Popen[str]) -> int:
+    """Wait for the end of a command and return its exit status; one that hangs says where, and fails."""
+    with suppress(subprocess.TimeoutExpired):
+        return process.wait(120)
+    process.send_signal(signal.SIGABRT)
+    process.wait(10)
+    with suppress(ProcessLookupError):
+        os.killpg(process.pid, signal.SIGKILL)
+    raise AssertionError(f"it hangs: {process.communicate(timeout=10)[1]}")
+
+
 def stop(process: subprocess.Popen[str], kind: str) -> bool:
     """Send a signal that a command answers; check how it says goodbye, or return that it was done already."""
     if kind == "sigterm":
@@ -220,7 +231,7 @@ def wait_for_silence(session: int, seconds: float) -> list[int]:
 @contextmanager
 def started(*arguments: object, through: Sequence[str] = ()) -> Iterator[subprocess.Popen[str]]:
     """Start mocrop-prep, and leave none of its processes behind whatever the test finds."""
-    process = start(*arguments, through=through)
+    process = start(*arguments, through=through, PYTHONFAULTHANDLER="1")
     try:
         yield process
     finally:

@@ -12,10 +12,9 @@ import random
 import signal
 import subprocess
 import sys
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from types import FrameType
-from typing import Any
 
 import pytest
 
@@ -26,13 +25,6 @@ ROOT = Path(__file__).parents[2]
 MUTATIONS = 60
 SECONDS = 20
 PATIENCE = 60  # seconds, for all inputs of one quick test
-KNOWN = dict.fromkeys(("journal", "journal-edited"), "mocrop_prep.journal reads records of other types")
-
-
-def cases(names: Iterable[str]) -> list[Any]:
-    """Return names of targets as parameters; what is known to be at fault may fail."""
-    marks = {name: [pytest.mark.xfail(reason=KNOWN[name])] if name in KNOWN else [] for name in TARGETS}
-    return [pytest.param(name, marks=marks[name]) for name in names]
 
 
 @pytest.fixture(autouse=True)
@@ -66,7 +58,7 @@ def mutated(seed: bytes, rng: random.Random) -> bytes:
     return bytes(data)
 
 
-@pytest.mark.parametrize("name", cases(TARGETS))
+@pytest.mark.parametrize("name", TARGETS)
 def test_seeds_are_read_and_mutations_of_them_break_no_promise(tmp_path: Path, name: str) -> None:
     target = TARGETS[name]
     seeds = target.seeds()
@@ -78,14 +70,14 @@ def test_seeds_are_read_and_mutations_of_them_break_no_promise(tmp_path: Path, n
         target.read(tmp_path, mutated(rng.choice(seeds), rng))
 
 
-@pytest.mark.parametrize("name", cases(PAST))
+@pytest.mark.parametrize("name", PAST)
 def test_what_once_broke_a_reader_breaks_it_no_more(tmp_path: Path, name: str) -> None:
     for data in PAST[name]:
         TARGETS[name].read(tmp_path, data)
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("name", cases(TARGETS))
+@pytest.mark.parametrize("name", TARGETS)
 def test_fuzzing_guided_by_coverage_breaks_no_promise(tmp_path: Path, name: str) -> None:
     if importlib.util.find_spec("atheris") is None:
         pytest.skip(

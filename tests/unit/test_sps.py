@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import re
+import time
 
 import av
 import av.logging
@@ -237,3 +238,10 @@ def test_any_bytes_have_an_sps_or_none(packet: bytes, extradata: bytes) -> None:
     for form in (extradata, b"\x01" + extradata):
         found = sps_in_packet(packet, form)
         assert found is None or found.rstrip(b"\x00") in packet
+
+
+def test_a_code_without_end_is_refused_at_once() -> None:
+    zeros = b"\x67\x42\x00\x1e" + bytes(200_000)
+    started = time.perf_counter()
+    assert reference_frames(b"\x00\x00\x01" + zeros + b"\x01") is None
+    assert time.perf_counter() - started < 1

@@ -6,6 +6,7 @@ _HIGH_PROFILES = {44, 83, 86, 100, 110, 118, 122, 128, 134, 135, 138, 139, 244}
 _START_CODE = b"\x00\x00\x01"
 _SPS = 7
 _SLICES = range(1, 6)
+_LONGEST_CODE = 31  # leading zeros of an Exp-Golomb code
 
 
 def reference_frames(extradata: bytes | None) -> int | None:
@@ -92,4 +93,6 @@ class _Bits:
         zeros = 0
         while not self.take(1):
             zeros += 1
+            if zeros > _LONGEST_CODE:
+                raise IndexError("no number of H.264 is that long")
         return (1 << zeros) - 1 + self.take(zeros)
