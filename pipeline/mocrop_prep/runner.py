@@ -10,6 +10,7 @@ import warnings
 from collections.abc import Generator, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor, as_completed
 from contextlib import closing, contextmanager
+from multiprocessing import resource_tracker as standard_tracker
 from pathlib import Path
 from typing import Any
 
@@ -93,15 +94,17 @@ def _round(
     try:
         yield from _parallel(work, list(waiting.values()), settings, inflight)
     except BrokenProcessPool:
-        ended = [clip_id for clip_id in waiting if warden.sentence(clip_id)]
-        # where the warden has ended a clip, no other is to blame: those that went down with it go on
-        suspects = ended or _suspects(inflight, list(waiting), worker_count(settings))
-        tasks = [waiting[clip_id] for clip_id in suspects]
+        ended = [waiting[clip_id] for clip_id in waiting if warden.sentence(clip_id)]
+        marked = {marker.clip_id for marker in markers(inflight)}
         if ended:
-            yield from [_sentenced(task, inflight, warden) for task in tasks]
+            # no other is to blame: those that went down with it go on
+            yield from [_sentenced(task, inflight, warden) for task in ended]
+        elif begun := [task for task in waiting.values() if task.clip_id in marked]:
+            yield from _apart(work, begun, settings, inflight, warden, tries=_TRIES - 1)
         else:
-            _clear(inflight)
-            yield from _apart(work, tasks, settings, inflight, warden)
+            # a worker that dies between two clips marks none: any of the next could have been its last
+            following = list(waiting.values())[: worker_count(settings)]
+            yield from _apart(work, following, settings, inflight, warden, tries=_TRIES)
 
 
 @contextmanager
@@ -149,23 +152,27 @@ def _parallel(work: Work, tasks: Sequence[Task], settings: RunSettings, inflight
 
 
 def _apart(
-    work: Work, tasks: Sequence[Task], settings: RunSettings, inflight: Path, warden: Warden
+    work: Work, tasks: Sequence[Task], settings: RunSettings, inflight: Path, warden: Warden, *, tries: int
 ) -> Iterator[Record]:
-    """Try suspects once more, each in a process of its own, so that none can hurt another."""
+    """Try suspects again, each in a process of its own, so that none can hurt another."""
+    _clear(inflight)
     pools: list[ProcessPoolExecutor] = []
     stopped = threading.Event()
 
     def alone(task: Task) -> Record:
         signal.pthread_sigmask(signal.SIG_BLOCK, NOT_FOR_WORKERS)
-        with ProcessPoolExecutor(1, initializer=become_worker, initargs=(os.getpid(),)) as pool:
-            pools.append(pool)
-            if stopped.is_set():
-                raise KeyboardInterrupt
-            try:
-                record: Record = pool.submit(attempt, work, task, inflight).result()
-                return record
-            except BrokenProcessPool:
-                return _sentenced(task, inflight, warden)
+        for _ in range(tries):
+            with ProcessPoolExecutor(1, initializer=become_worker, initargs=(os.getpid(),)) as pool:
+                pools.append(pool)
+                if stopped.is_set():
+                    raise KeyboardInterrupt
+                try:
+                    record: Record = pool.submit(attempt, work, task, inflight).result()
+                    return record
+                except BrokenProcessPool:
+                    if warden.sentence(task.clip_id):
+                        break
+        return _sentenced(task, inflight, warden)
 
     with ThreadPoolExecutor(max_workers=worker_count(settings)) as threads:
         futures = [threads.submit(alone, task) for task in tasks]
@@ -196,11 +203,11 @@ def _sentenced(task: Task, inflight: Path, warden: Warden) -> Record:
 
 @contextmanager
 def _deaf() -> Iterator[None]:
-    """Start processes that do not hear the signals of the terminal, from their first moment.
+    """Start processes that do not hear who stops the work, from their first moment.
 
-    What comes meanwhile is heard at the end.
+    What comes meanwhile is heard at the end: a stop between two workers would leave one that nobody knows of.
     """
-    before = signal.pthread_sigmask(signal.SIG_BLOCK, NOT_FOR_WORKERS)
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, (*NOT_FOR_WORKERS, signal.SIGTERM))
     try:
         yield
     finally:
@@ -208,21 +215,16 @@ def _deaf() -> Iterator[None]:
 
 
 def _start_tracker() -> None:
-    """Start loky's helper so that it outlives a closed terminal, as it does Ctrl-C: it has to clean up."""
+    """Start what cleans up after loky so that it outlives a closed terminal, as it does Ctrl-C."""
     if threading.current_thread() is not threading.main_thread():
         return
     before = signal.signal(signal.SIGHUP, signal.SIG_IGN)
     try:
         resource_tracker.ensure_running()
+        # the standard library's: starting it unblocks Ctrl-C, which is not to happen between two workers
+        standard_tracker.ensure_running()
     finally:
         signal.signal(signal.SIGHUP, before)
-
-
-def _suspects(inflight: Path, waiting: Sequence[str], workers: int) -> list[str]:
-    """Return the clips that were being worked on when a worker died."""
-    marked = {marker.clip_id for marker in markers(inflight)}
-    # a worker that dies between two clips marks none: then any of the next could have been its last
-    return [clip_id for clip_id in waiting if clip_id in marked] or list(waiting[:workers])
 
 
 def _read(path: Path) -> str:

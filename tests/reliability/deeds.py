@@ -28,6 +28,8 @@ def deed(kind: str, diary: Path) -> dict[str, Any]:
             ctypes.PyDLL(None).sleep(600)  # in native code, with the interpreter's lock held
         case "stopped":
             os.kill(os.getpid(), signal.SIGSTOP)
+        case "slow":
+            time.sleep(0.05)
         case "swell":
             _swell()
         case "out of memory":

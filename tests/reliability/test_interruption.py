@@ -47,7 +47,7 @@ def many(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def long(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A clip that takes the slowest preset a minute or so."""
     root = tmp_path_factory.mktemp("long") / "clips"
-    encode(root / "walk/long.mp4", moving_square(60, size=(480, 360)) * 25, WEB)
+    encode(root / "walk/long.mp4", moving_square(60, size=(320, 240)) * 15, WEB)
     return root
 
 
@@ -73,7 +73,9 @@ def lines(path: Path) -> int:
     return path.read_bytes().count(b"\n") if path.exists() else 0
 
 
-@pytest.mark.parametrize(("kind", "jobs"), [("ctrl-c", 1), ("sigterm", 2), ("hangup", 2)])
+@pytest.mark.parametrize(
+    ("kind", "jobs"), [("ctrl-c", 1), ("sigterm", 2), pytest.param("hangup", 2, marks=pytest.mark.slow)]
+)
 def test_a_stopped_run_says_how_far_it_came_and_leaves_no_process(
     many: Path, undisturbed: dict[str, str], tmp_path: Path, kind: str, jobs: int
 ) -> None:
@@ -95,7 +97,9 @@ def test_a_stopped_run_says_how_far_it_came_and_leaves_no_process(
     assert leftovers(workdir) == []
 
 
-@pytest.mark.parametrize("keep", [(), ("--keep",)], ids=["lean", "keep"])
+@pytest.mark.parametrize(
+    "keep", [pytest.param((), marks=pytest.mark.slow), ("--keep",)], ids=["lean", "keep"]
+)
 def test_what_was_done_before_a_kill_is_not_done_again(
     many: Path, undisturbed: dict[str, str], tmp_path: Path, keep: tuple[str, ...]
 ) -> None:
@@ -142,6 +146,7 @@ def test_a_run_that_is_stopped_as_it_writes_shards_leaves_no_set_that_looks_whol
     assert leftovers(workdir) == []
 
 
+@pytest.mark.slow
 def test_a_run_that_is_stopped_before_its_first_clip_can_be_started_again(
     many: Path, undisturbed: dict[str, str], tmp_path: Path
 ) -> None:
