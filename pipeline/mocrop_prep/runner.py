@@ -7,7 +7,7 @@ import signal
 import tempfile
 import threading
 import warnings
-from collections.abc import Generator, Iterator, Mapping, Sequence
+from collections.abc import Generator, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor, as_completed
 from contextlib import closing, contextmanager
 from multiprocessing import resource_tracker as standard_tracker
@@ -27,7 +27,7 @@ from mocrop_prep.progress import Progress
 from mocrop_prep.warden import Warden, markers
 from mocrop_prep.worker import LONGEST_TRACEBACK, NOT_FOR_WORKERS, Task, Work, attempt, become_worker
 
-__all__ = ["Task", "Work", "first_failure", "run_tasks", "worker_count", "workers"]
+__all__ = ["Task", "Work", "first_failure", "run_tasks", "start_work", "worker_count", "workers"]
 
 _TRIES = 2
 
@@ -134,6 +134,20 @@ def workers(settings: JobSettings, jobs: int) -> Iterator[None]:
         raise
 
 
+def start_work(calls: Iterable[Any], *, return_as: str = "generator", **options: Any) -> Iterator[Any]:
+    """Give joblib's calls out to workers, and return what yields their results.
+
+    The workers do not hear who stops the work, from their first moment: they are started deaf. What comes
+    meanwhile is heard at the end: a stop between two workers would leave one that nobody knows of.
+    """
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, (*NOT_FOR_WORKERS, signal.SIGTERM))
+    try:
+        results: Iterator[Any] = joblib.Parallel(return_as=return_as, **options)(calls)
+        return results
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
+
+
 def _parallel(work: Work, tasks: Sequence[Task], settings: RunSettings, inflight: Path) -> Iterator[Record]:
     jobs = min(worker_count(settings), len(tasks))
     dispatch = {}
@@ -146,9 +160,7 @@ def _parallel(work: Work, tasks: Sequence[Task], settings: RunSettings, inflight
         # that tasks are given up is said to people by whoever stops the work
         warnings.filterwarnings("ignore", "[0-9]+ tasks ", UserWarning)
         calls = (joblib.delayed(attempt)(work, task, inflight) for task in tasks)
-        with _deaf():
-            records = joblib.Parallel(return_as="generator_unordered", **dispatch)(calls)
-        yield from records
+        yield from start_work(calls, return_as="generator_unordered", **dispatch)
 
 
 def _apart(
@@ -199,19 +211,6 @@ def _sentenced(task: Task, inflight: Path, warden: Warden) -> Record:
         "(--retry-failed tries it again)"
     )
     return task.failed("worker-died", detail, trace)
-
-
-@contextmanager
-def _deaf() -> Iterator[None]:
-    """Start processes that do not hear who stops the work, from their first moment.
-
-    What comes meanwhile is heard at the end: a stop between two workers would leave one that nobody knows of.
-    """
-    before = signal.pthread_sigmask(signal.SIG_BLOCK, (*NOT_FOR_WORKERS, signal.SIGTERM))
-    try:
-        yield
-    finally:
-        signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
 def _start_tracker() -> None:

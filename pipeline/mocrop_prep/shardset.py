@@ -33,7 +33,7 @@ from mocrop_prep.config import JobSettings, ShardSettings
 from mocrop_prep.errors import UsageError
 from mocrop_prep.files import publish_bytes, publish_text, remove, sha256
 from mocrop_prep.journal import fingerprint
-from mocrop_prep.runner import worker_count, workers
+from mocrop_prep.runner import start_work, worker_count, workers
 from mocrop_prep.samples import clip_members, tar_bytes
 from mocrop_prep.shards import FORMS, SampleFile, ShardPlan, plan_shards, write_shard
 from mocrop_prep.video import library_versions
@@ -155,8 +155,7 @@ class ShardSet:
         for _ in range(_TRIES):
             try:
                 with workers(how, jobs):
-                    entries: list[dict[str, Any]] = joblib.Parallel()(calls)
-                    return entries
+                    return list(start_work(calls))
             except BrokenProcessPool:
                 continue
         raise UsageError(

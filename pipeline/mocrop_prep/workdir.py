@@ -24,6 +24,7 @@ T = TypeVar("T", bound=Settings)
 
 _FORMAT = "mocrop-workdir"
 _VERSION = 1
+_ORDER = ("run", "transcode", "extract", "crop", "shard")
 _LOOKS, _LOOK_SECONDS = 50, 0.01
 
 
@@ -100,9 +101,10 @@ class Workdir:
 
     def stages(self) -> list[str]:
         """Return the stages that have run here, in the order in which they build on each other."""
-        order = ("run", "transcode", "extract", "crop", "shard")
         names = [path.stem for path in (self.root / "journal").glob("*.jsonl")]
-        return sorted(names, key=lambda name: (order.index(name.partition("-")[0]), name))
+        kinds = {name: name.partition("-")[0] for name in names}
+        known = [name for name in names if kinds[name] in _ORDER]
+        return sorted(known, key=lambda name: (_ORDER.index(kinds[name]), name))
 
     def name_of(self, path: Path) -> str:
         """Return the path of a file below WORKDIR, with `/`."""

@@ -16,7 +16,7 @@ from mocrop_prep.demo.scene import FPS, make_scene, make_setting
 from mocrop_prep.errors import UsageError
 from mocrop_prep.files import TEMPORARY, publish, publish_text
 from mocrop_prep.progress import Progress
-from mocrop_prep.runner import workers
+from mocrop_prep.runner import start_work, workers
 from mocrop_prep.video import write_video
 
 BOXES = "boxes.csv"
@@ -151,8 +151,8 @@ def make_demo(
         return 0
     boxes: list[ActorBox] = []
     with Progress("demo", len(clips), quiet=quiet) as progress, workers(JobSettings(), jobs):
-        parallel = joblib.Parallel(return_as="generator_unordered")
-        for made in parallel(joblib.delayed(write_clip)(folder, clip) for clip in clips):
+        calls = (joblib.delayed(write_clip)(folder, clip) for clip in clips)
+        for made in start_work(calls, return_as="generator_unordered"):
             boxes += made
             progress.advance()
     write_boxes(folder, boxes)

@@ -16,7 +16,7 @@ from mocrop_prep.evaluation.annotations import Annotation
 from mocrop_prep.evaluation.candidates import Candidate
 from mocrop_prep.evaluation.judge import ClipJob, Verdict, judge_clip
 from mocrop_prep.progress import Progress
-from mocrop_prep.runner import worker_count, workers
+from mocrop_prep.runner import start_work, worker_count, workers
 from mocrop_prep.workdir import Workdir
 
 
@@ -84,7 +84,7 @@ def _judged(
     """Yield what came of each job, in order: a verdict, or None and the reason."""
     with workers(run, max(1, min(worker_count(run), len(jobs)))):
         calls = (joblib.delayed(_attempt)(job, candidates) for job in jobs)
-        yield from joblib.Parallel(return_as="generator")(calls)
+        yield from start_work(calls)
 
 
 def _attempt(job: ClipJob, candidates: Sequence[Candidate]) -> tuple[Verdict | None, str]:
