@@ -18,7 +18,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import IO, Any
 
-from mocrop_prep.files import make_folder, publish_bytes, sync_folder
+from mocrop_manifests.files import make_folder, publish_bytes, sync_folder
 
 _SYNC_SECONDS = 1.0
 _LINE = re.compile(rb'(?P<body>\{.*), "crc": "(?P<crc>[0-9a-f]{8})"\}\n', re.DOTALL)

@@ -9,10 +9,10 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 
 from mocrop_manifests import Clip
+from mocrop_manifests.files import publish_text
 
 from mocrop_prep.clips.paths import cell
 from mocrop_prep.errors import CODES, FALLBACKS
-from mocrop_prep.files import publish_text
 from mocrop_prep.journal import Record
 from mocrop_prep.workdir import Workdir
 from mocrop_prep.workflow import StageReport

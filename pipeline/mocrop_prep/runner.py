@@ -18,10 +18,10 @@ import joblib
 from joblib.externals.loky import ProcessPoolExecutor, get_reusable_executor
 from joblib.externals.loky.backend import resource_tracker
 from joblib.externals.loky.process_executor import BrokenProcessPool
+from mocrop_manifests.files import make_folder
 
 from mocrop_prep.config import JobSettings, RunSettings
 from mocrop_prep.errors import FirstFailure, Stopped
-from mocrop_prep.files import make_folder
 from mocrop_prep.journal import Journal, Record
 from mocrop_prep.progress import Progress
 from mocrop_prep.warden import Warden, markers

@@ -12,11 +12,11 @@ from typing import Any, Protocol
 import pyarrow as pa
 import pyarrow.parquet as pq
 from mocrop_manifests import ShardEntry
+from mocrop_manifests.files import publish, sha256
 
 from mocrop_prep.columns import leaf_columns, parquet_schema
 from mocrop_prep.config import ShardSettings, parse_shard_size
 from mocrop_prep.errors import ClipError
-from mocrop_prep.files import publish, sha256
 from mocrop_prep.samples import (
     END_OF_TAR,
     Sample,

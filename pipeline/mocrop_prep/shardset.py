@@ -27,11 +27,11 @@ from mocrop_manifests import (
     write_dataset,
 )
 from mocrop_manifests.dataset import shard_problem
+from mocrop_manifests.files import publish_bytes, publish_text, remove, sha256
 
 from mocrop_prep.card import dataset_card
 from mocrop_prep.config import JobSettings, ShardSettings
 from mocrop_prep.errors import UsageError
-from mocrop_prep.files import publish_bytes, publish_text, remove, sha256
 from mocrop_prep.journal import fingerprint
 from mocrop_prep.runner import start_work, worker_count, workers
 from mocrop_prep.samples import clip_members, tar_bytes

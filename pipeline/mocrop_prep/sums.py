@@ -9,7 +9,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from mocrop_prep.files import publish_text, sha256
+from mocrop_manifests.files import publish_text, sha256
 
 _FORMAT = "mocrop-sums"
 _VERSION = 1

@@ -14,10 +14,10 @@ from pathlib import Path
 from typing import IO, Any, TypeVar
 
 from mocrop_manifests import Clip, ManifestError, read_clips
+from mocrop_manifests.files import publish_text, sweep
 
 from mocrop_prep.config import TABLES, Settings
 from mocrop_prep.errors import UsageError
-from mocrop_prep.files import publish_text, sweep
 from mocrop_prep.journal import Journal
 
 T = TypeVar("T", bound=Settings)

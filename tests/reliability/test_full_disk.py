@@ -13,7 +13,7 @@ import pytest
 from mocrop_manifests import read_crops
 
 from tests.commands import COMMAND, DEFAULT, ok, outputs, prep, tree
-from tests.films import WEB, XVID, Film, encode, moving_square, texture
+from tests.films import Film, encode, moving_square, texture
 from tests.reliability.disks import Disk, disk
 from tests.reliability.kills import state
 from tests.reliability.steps import Fate, Stepper, stepper
@@ -75,16 +75,6 @@ def test_shards_that_do_not_fit_leave_no_set_that_looks_whole(uneven: Path, tmp_
     ok("run", uneven, tmp_path / "fresh", *options)
     assert outputs(workdir) == outputs(tmp_path / "fresh")
     assert prep("verify", workdir).status == 0
-
-
-@pytest.fixture(scope="module")
-def tiny(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Three clips that take no time, and little room."""
-    root = tmp_path_factory.mktemp("tiny") / "clips"
-    encode(root / "walk/a.avi", moving_square(8, size=(64, 48)), XVID)
-    encode(root / "walk/b.mp4", moving_square(8, size=(64, 48), seed=1), WEB)
-    encode(root / "run/c.mkv", moving_square(8, size=(64, 48), seed=2), WEB)
-    return root
 
 
 @pytest.fixture(scope="module")

@@ -89,16 +89,6 @@ def test_a_run_may_be_killed_at_any_moment(
 
 
 @pytest.fixture(scope="module")
-def tiny(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Three clips that take no time."""
-    root = tmp_path_factory.mktemp("tiny") / "clips"
-    encode(root / "walk/v_walk_g01_c01.avi", moving_square(8, size=(64, 48)), XVID)
-    encode(root / "walk/v_walk_g02_c01.mp4", moving_square(8, size=(64, 48), seed=1), WEB)
-    encode(root / "run/v_run_g02_c01.mkv", moving_square(8, size=(64, 48), seed=2), WEB)
-    return root
-
-
-@pytest.fixture(scope="module")
 def forks() -> Iterator[Stepper]:
     with stepper() as forks:
         yield forks

@@ -12,7 +12,6 @@ from pathlib import Path
 import pytest
 
 from tests.commands import DEFAULT, start
-from tests.films import WEB, XVID, encode, moving_square
 from tests.reliability.disks import disk
 from tests.reliability.kills import state
 from tests.reliability.steps import Fate, Stepper, stepper
@@ -34,16 +33,6 @@ def bound() -> tuple[str, ...]:
 def forks() -> Iterator[Stepper]:
     with stepper(bound()) as forks:
         yield forks
-
-
-@pytest.fixture(scope="module")
-def tiny(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Three clips that take no time."""
-    root = tmp_path_factory.mktemp("tiny") / "clips"
-    encode(root / "walk/a.avi", moving_square(8, size=(64, 48)), XVID)
-    encode(root / "walk/b.mp4", moving_square(8, size=(64, 48), seed=1), WEB)
-    encode(root / "run/c.mkv", moving_square(8, size=(64, 48), seed=2), WEB)
-    return root
 
 
 @pytest.fixture
@@ -180,11 +169,11 @@ def test_a_workdir_that_cannot_be_made_is_named(tiny: Path, forks: Stepper, tmp_
 
 def test_a_clip_that_may_not_be_read_costs_itself_alone(own: Path, forks: Stepper, tmp_path: Path) -> None:
     workdir = tmp_path / "work"
-    with closed(own / "walk/a.avi", 0o000):
+    with closed(own / "walk/v_walk_g01_c01.avi", 0o000):
         fate = forks.run(("run", own, workdir, "--keep"))
         assert fate.status == 1
         assert "1 of 3 clips failed" in said(fate)
-        assert failures(workdir) == {"walk__a": "unreadable"}
+        assert failures(workdir) == {"walk__v_walk_g01_c01": "unreadable"}
     forks.ok(("run", own, workdir, "--keep"))
     forks.ok(("run", own, tmp_path / "whole", "--keep"))
     assert tree_of(workdir) == tree_of(tmp_path / "whole")
@@ -202,7 +191,10 @@ def test_no_class_is_lost_because_its_folder_may_not_be_read(
         if fate.status == 2:
             assert str(own / place) in line
         else:
-            assert failures(workdir) == {"walk__a": "unreadable", "walk__b": "unreadable"}
+            assert failures(workdir) == {
+                "walk__v_walk_g01_c01": "unreadable",
+                "walk__v_walk_g02_c01": "unreadable",
+            }
     forks.ok(("transcode", own, workdir))
     assert len(list((workdir / "transcoded").iterdir())) == 3
 
@@ -219,7 +211,9 @@ def test_a_table_that_may_not_be_read_is_named(forks: Stepper, kept: Path, name:
     forks.ok(command, ("verify", kept))
 
 
-@pytest.mark.parametrize("name", ["transcoded/walk__a.mp4", "motion/walk__a.parquet"])
+@pytest.mark.parametrize(
+    "name", ["transcoded/walk__v_walk_g01_c01.mp4", "motion/walk__v_walk_g01_c01.parquet"]
+)
 def test_an_intermediate_that_may_not_be_read_costs_its_clip_alone(
     forks: Stepper, kept: Path, name: str
 ) -> None:
@@ -229,7 +223,10 @@ def test_an_intermediate_that_may_not_be_read_costs_its_clip_alone(
         fate = forks.run(command)
         assert fate.status == 1, fate
         assert "1 of 3 clips failed" in said(fate)
-        assert failures(kept) in ({"walk__a": "unreadable"}, {"walk__a": "bad-intermediate"})
+        assert failures(kept) in (
+            {"walk__v_walk_g01_c01": "unreadable"},
+            {"walk__v_walk_g01_c01": "bad-intermediate"},
+        )
     forks.ok(command, ("verify", kept))
 
 

@@ -15,13 +15,13 @@ import av
 import numpy as np
 import pytest
 from av.video.frame import PictureType
+from mocrop_manifests.files import sha256
 from mocrop_manifests.tables import parse_rows, read_text
 from mocrop_prep.demo import ActorBox, DemoClip, make_demo, plan_demo, write_clip
 from mocrop_prep.demo.actions import ACTIONS, Moment
 from mocrop_prep.demo.figure import Body, Outfit, extent, figure
 from mocrop_prep.demo.scene import HEIGHT, WIDTH, Scene, make_scene, make_setting
 from mocrop_prep.errors import UsageError
-from mocrop_prep.files import sha256
 from mocrop_prep.video.write import write_video
 from numpy.typing import NDArray
 

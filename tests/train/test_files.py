@@ -4,85 +4,57 @@ from __future__ import annotations
 
 import hashlib
 import os
-import signal
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
-from mocrop_train.checkpoint import keep_as
-from mocrop_train.files import publish, write_text
+from mocrop_manifests.files import TEMPORARY, sweep
+from mocrop_train import checkpoint
 
-from tests.spy import Call, disk_calls
-
-DIES = """
-import os, signal, sys
-from pathlib import Path
-from mocrop_train.files import publish
-
-def half(path):
-    path.write_bytes(b"half")
-    os.kill(os.getpid(), signal.SIGKILL)
-
-publish(Path(sys.argv[1]), half)
-"""
+from tests.spy import disk_calls
 
 
 def names(folder: Path) -> list[str]:
     return sorted(path.name for path in folder.iterdir())
 
 
-def die_writing(path: Path) -> int:
-    """Let a process be killed while it writes a file; return its number."""
-    with subprocess.Popen([sys.executable, "-c", DIES, path]) as process:
-        assert process.wait() == -signal.SIGKILL
-    return process.pid
-
-
-def test_content_is_on_the_disk_before_its_name_and_folders_before_both(tmp_path: Path) -> None:
-    target = tmp_path / "run" / "log.csv"
+def test_a_checkpoint_is_on_the_disk_before_it_has_its_name(tmp_path: Path) -> None:
+    target = tmp_path / "run" / "last.pt"
     with disk_calls() as calls:
-        write_text(target, "a,b\n")
-    temporary, digest = target.with_name(f".log.csv.{os.getpid()}"), hashlib.sha256(b"a,b\n").hexdigest()
-    assert calls == [
-        Call("mkdir", target.parent),
-        Call("fsync", tmp_path),
-        Call("fsync", temporary, digest),
-        Call("replace", temporary, digest, target),
-        Call("fsync", target.parent),
-    ]
-    assert names(target.parent) == ["log.csv"]
+        checkpoint.save(target, {"epoch": 3})
+    digest = hashlib.sha256(target.read_bytes()).hexdigest()
+    assert [call.name for call in calls] == ["mkdir", "fsync", "fsync", "replace", "fsync"]
+    assert [call.digest for call in calls[2:4]] == [digest, digest]
+    assert names(target.parent) == ["last.pt"]
 
 
-def test_a_failure_leaves_the_old_file_and_nothing_else(tmp_path: Path) -> None:
-    write_text(tmp_path / "log.csv", "old")
-
-    def fail(path: Path) -> None:
-        path.write_text("new and bro")
-        raise KeyboardInterrupt
-
-    with pytest.raises(KeyboardInterrupt):
-        publish(tmp_path / "log.csv", fail)
-    assert (tmp_path / "log.csv").read_text() == "old"
-    assert names(tmp_path) == ["log.csv"]
-
-
-def test_what_a_killed_process_left_goes_with_the_next_publication(tmp_path: Path) -> None:
-    write_text(tmp_path / "last.pt", "old")
-    dead = die_writing(tmp_path / "last.pt")
-    assert names(tmp_path) == [f".last.pt.{dead}", "last.pt"]
-    assert (tmp_path / "last.pt").read_text() == "old"
-    others = [f".last.pt.{os.getppid()}", ".best.pt.1", ".last.pt.bak", "last.pt.1"]
-    for name in others:
-        (tmp_path / name).write_text("not ours to remove")
-    write_text(tmp_path / "last.pt", "new")
-    assert names(tmp_path) == sorted([*others, "last.pt"])
-
-
-def test_a_dead_process_of_the_same_number_does_not_matter(tmp_path: Path) -> None:
-    """In a container the next process often has the number of the one before."""
-    write_text(tmp_path / "last.pt", "state")
-    os.link(tmp_path / "last.pt", tmp_path / f".best.pt.{os.getpid()}")
-    keep_as(tmp_path / "last.pt", tmp_path / "best.pt")
+def test_the_best_checkpoint_stays_when_the_last_one_is_replaced(tmp_path: Path) -> None:
+    last, best = tmp_path / "last.pt", tmp_path / "best.pt"
+    checkpoint.save(last, {"epoch": 1})
+    checkpoint.keep_as(last, best)
+    checkpoint.keep_as(last, best)
+    content = best.read_bytes()
+    checkpoint.save(last, {"epoch": 2})
+    assert best.read_bytes() == content != last.read_bytes()
     assert names(tmp_path) == ["best.pt", "last.pt"]
-    assert (tmp_path / "best.pt").read_text() == (tmp_path / "last.pt").read_text() == "state"
+
+
+def test_a_failure_leaves_the_old_checkpoint_and_nothing_else(tmp_path: Path) -> None:
+    checkpoint.save(tmp_path / "last.pt", {"epoch": 1})
+    content = (tmp_path / "last.pt").read_bytes()
+    with pytest.raises(AttributeError):
+        checkpoint.save(tmp_path / "last.pt", {"epoch": 2, "what": lambda: None})  # cannot be pickled
+    assert (tmp_path / "last.pt").read_bytes() == content
+    assert names(tmp_path) == ["last.pt"]
+
+
+def test_temporaries_of_the_dead_go_and_those_of_the_living_stay(tmp_path: Path) -> None:
+    """In a container the next process often has the number of the one before: its own is stale too."""
+    dead, own, living = (
+        f"{TEMPORARY}{number}-1-last.pt" for number in (2**22 + 1, os.getpid(), os.getppid())
+    )
+    for name in (dead, own, living, "last.pt"):
+        (tmp_path / name).write_bytes(b"half")
+    assert sweep(tmp_path, spare_living=True) == 2
+    assert names(tmp_path) == sorted([living, "last.pt"])
+    assert sweep(tmp_path) == 1
+    assert names(tmp_path) == ["last.pt"]

@@ -10,7 +10,7 @@ import threading
 from pathlib import Path
 
 import pytest
-from mocrop_prep.files import (
+from mocrop_manifests.files import (
     TEMPORARY,
     make_folder,
     publish,
@@ -177,7 +177,7 @@ def test_a_temporary_goes_in_the_end_written_or_not(tmp_path: Path) -> None:
 
 def test_sweeping_removes_what_a_killed_run_left_and_nothing_else(tmp_path: Path) -> None:
     program = (  # a run that dies between writing and renaming
-        "import os, signal, sys; from pathlib import Path; from mocrop_prep.files import publish\n"
+        "import os, signal, sys; from pathlib import Path; from mocrop_manifests.files import publish\n"
         "with publish(Path(sys.argv[1])) as temporary:\n"
         "    temporary.write_bytes(b'half'); os.kill(os.getpid(), signal.SIGKILL)"
     )

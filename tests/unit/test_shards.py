@@ -13,9 +13,9 @@ import pyarrow.parquet as pq
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from mocrop_manifests.files import sha256
 from mocrop_prep.config import ShardSettings
 from mocrop_prep.errors import ClipError
-from mocrop_prep.files import sha256
 from mocrop_prep.samples import Sample, SampleInfo, clip_members, tar_bytes
 from mocrop_prep.shards import FORMS, SampleFile, ShardPlan, load_sample, plan_shards, write_shard
 

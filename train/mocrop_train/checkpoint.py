@@ -9,9 +9,9 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from mocrop_manifests.files import publish
 
 from mocrop_train.errors import TrainError, printable
-from mocrop_train.files import publish
 
 FORMAT = "mocrop-checkpoint"
 VERSION = 1
@@ -26,19 +26,18 @@ _PARTS: dict[str, type] = {
 def save(path: Path, state: dict[str, Any]) -> None:
     """Write a checkpoint; a reader sees the old file or the new one."""
     body = {"format": FORMAT, "version": VERSION, **state}
-    publish(path, lambda temporary: torch.save(body, temporary))
+    with publish(path) as temporary:
+        torch.save(body, temporary)
 
 
 def keep_as(path: Path, copy: Path) -> None:
     """Let `copy` hold what `path` holds now, also after `path` is replaced; costs no room until then."""
 
-    def link(temporary: Path) -> None:
+    with publish(copy) as temporary:
         try:
             os.link(path, temporary)
         except OSError:  # a file system without hard links
             shutil.copyfile(path, temporary)
-
-    publish(copy, link)
 
 
 def load(path: Path) -> dict[str, Any]:

@@ -13,11 +13,11 @@ from typing import Any, TypeVar
 
 import click
 from mocrop_manifests import ManifestError, __version__
+from mocrop_manifests.files import publish_text
 
 from mocrop_train import config as settings
 from mocrop_train.config import TrainConfig
 from mocrop_train.errors import TrainError, printable
-from mocrop_train.files import write_text
 from mocrop_train.progress import console
 
 Command = TypeVar("Command", bound=Callable[..., Any])
@@ -239,7 +239,7 @@ def _evaluate(
     found = evaluate.evaluate_checkpoint(shards, checkpoint, asked, split=split, verify=verify)
     click.echo(evaluate.format_result(found))
     if predictions:
-        write_text(predictions, write_predictions(found))
+        publish_text(predictions, write_predictions(found))
         click.echo(f"predictions: {predictions}")
 
 
@@ -262,4 +262,4 @@ def compare_main(files: tuple[Path, ...], out: Path | None, seed: int, debug: bo
     comparisons = [compare.compare(files[0], other, seed=seed) for other in files[1:]]
     click.echo(compare.format_table(comparisons))
     if out:
-        write_text(out, compare.format_json(comparisons))
+        publish_text(out, compare.format_json(comparisons))

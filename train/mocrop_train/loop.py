@@ -10,6 +10,7 @@ from typing import Any
 
 import torch
 from mocrop_manifests import DatasetIndex, read_dataset
+from mocrop_manifests.files import publish_text, sweep
 from torch import Tensor, nn
 from torch.nn import functional as F
 
@@ -17,7 +18,6 @@ from mocrop_train import checkpoint, data, device, evaluate, runfolder, state
 from mocrop_train.config import TrainConfig
 from mocrop_train.errors import TrainError
 from mocrop_train.feeds import Feeds, feeds
-from mocrop_train.files import write_text
 from mocrop_train.predictions import Predictions, write_predictions
 from mocrop_train.progress import log, track
 from mocrop_train.state import State
@@ -63,6 +63,7 @@ def train(
     config = config.resolved(data.stored_size(shards, index))
     identity = state.identity(shards, index, config)
     run = state.start(config, len(index.classes), where, load=not resume)
+    sweep(out, spare_living=True)
     if resume:
         state.restore(run, last, identity)
         if run.best == run.epoch:  # the run may have died between writing last.pt and best.pt
@@ -77,7 +78,7 @@ def train(
         log.warning("%s: no clips in split test, so there is no test result", shards)
         return Report(run.best, run.history, None)
     test = _test(run, network, fed, config, out / "best.pt", index)
-    write_text(predictions or out / "predictions.json", write_predictions(test))
+    publish_text(predictions or out / "predictions.json", write_predictions(test))
     return Report(run.best, run.history, test)
 
 

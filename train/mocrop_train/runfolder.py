@@ -14,9 +14,9 @@ import PIL
 import torch
 import torchvision
 from mocrop_manifests import DatasetIndex, __version__
+from mocrop_manifests.files import publish_text
 
 from mocrop_train.config import TrainConfig
-from mocrop_train.files import write_text
 
 
 def write_config(path: Path, config: TrainConfig, index: DatasetIndex) -> None:
@@ -33,7 +33,7 @@ def write_config(path: Path, config: TrainConfig, index: DatasetIndex) -> None:
             "pillow": PIL.__version__,
         },
     }
-    write_text(path, json.dumps(body, indent=2, ensure_ascii=False) + "\n")
+    publish_text(path, json.dumps(body, indent=2, ensure_ascii=False) + "\n")
 
 
 def write_log(path: Path, history: list[dict[str, float]]) -> None:
@@ -45,4 +45,4 @@ def write_log(path: Path, history: list[dict[str, float]]) -> None:
         {name: value if isinstance(value, int) else f"{value:.6g}" for name, value in row.items()}
         for row in history
     )
-    write_text(path, out.getvalue())
+    publish_text(path, out.getvalue())

@@ -8,13 +8,13 @@ from pathlib import Path
 
 import joblib
 import numpy as np
+from mocrop_manifests.files import TEMPORARY, publish, publish_text
 from mocrop_manifests.tables import column, format_rows
 
 from mocrop_prep.config import JobSettings
 from mocrop_prep.demo.actions import ACTIONS
 from mocrop_prep.demo.scene import FPS, make_scene, make_setting
 from mocrop_prep.errors import UsageError
-from mocrop_prep.files import TEMPORARY, publish, publish_text
 from mocrop_prep.progress import Progress
 from mocrop_prep.runner import start_work, workers
 from mocrop_prep.video import write_video

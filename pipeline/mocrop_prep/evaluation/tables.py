@@ -11,13 +11,13 @@ from pathlib import Path
 from typing import Any
 
 from mocrop_manifests import __version__
+from mocrop_manifests.files import publish_text
 
 from mocrop_prep.errors import UsageError
 from mocrop_prep.evaluation.bootstrap import DRAWS, LEVEL, Estimate
 from mocrop_prep.evaluation.candidates import Candidate
 from mocrop_prep.evaluation.evaluate import Evaluation
 from mocrop_prep.evaluation.measures import SEED, WHOLE, Figures, is_whole
-from mocrop_prep.files import publish_text
 
 FORMAT, VERSION = "mocrop-evaluation", 1
 CSV_COLUMNS = ("clip_id", "crop", "area", "x", "y", "w", "h", "frames", "inside", "whole")

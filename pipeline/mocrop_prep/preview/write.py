@@ -9,12 +9,12 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from mocrop_manifests import CropRow, ManifestError, read_crops
+from mocrop_manifests.files import publish_text
 
 from mocrop_prep.boxes import ActorBox, read_boxes
 from mocrop_prep.clips.paths import escape, unescape
 from mocrop_prep.config import RunSettings
 from mocrop_prep.errors import UsageError
-from mocrop_prep.files import publish_text
 from mocrop_prep.preview.boxes import inside_share, nearest_boxes
 from mocrop_prep.preview.cards import ClipReport, clip_card
 from mocrop_prep.preview.controls import Offer

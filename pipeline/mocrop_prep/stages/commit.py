@@ -10,10 +10,10 @@ from pathlib import Path
 from typing import Any
 
 from mocrop_manifests import Clip, CropRow
+from mocrop_manifests.files import publish, sha256, temporary_beside
 
 from mocrop_prep.config import CropSettings, ShardSettings, TranscodeSettings
 from mocrop_prep.errors import ClipError
-from mocrop_prep.files import publish, sha256, temporary_beside
 from mocrop_prep.stages.crop import crop_clip
 from mocrop_prep.stages.extract import extract_clip
 from mocrop_prep.stages.fused import fuse_clip

@@ -9,8 +9,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import joblib
+from mocrop_manifests.files import TEMPORARY, sha256
 
-from mocrop_prep.files import TEMPORARY, sha256
 from mocrop_prep.progress import Progress
 from mocrop_prep.workdir import Workdir
 

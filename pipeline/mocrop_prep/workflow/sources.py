@@ -8,9 +8,9 @@ from pathlib import Path
 
 import joblib
 from mocrop_manifests import Clip
+from mocrop_manifests.files import sha256
 
 from mocrop_prep.clips import source_path
-from mocrop_prep.files import sha256
 from mocrop_prep.journal import Record, fingerprint
 from mocrop_prep.progress import Progress
 

@@ -18,9 +18,9 @@ from mocrop_manifests import (
     write_clips,
     write_crops,
 )
+from mocrop_manifests.files import publish_text
 
 from mocrop_prep.errors import UsageError
-from mocrop_prep.files import publish_text
 from mocrop_prep.sums import Sums
 from mocrop_prep.workdir import Workdir
 

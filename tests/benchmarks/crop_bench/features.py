@@ -11,8 +11,8 @@ import cv2
 import joblib
 import numpy as np
 import torch
+from mocrop_manifests.files import publish, sha256
 from mocrop_prep.config import RunSettings, ShardSettings
-from mocrop_prep.files import publish, sha256
 from mocrop_prep.geometry import Box
 from mocrop_prep.pictures import Planar, render_jpeg
 from mocrop_prep.progress import Progress

@@ -8,10 +8,10 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from mocrop_manifests import Clip
+from mocrop_manifests.files import publish_text
 from mocrop_prep import workflow
 from mocrop_prep.clips import find_clips, spread
 from mocrop_prep.config import RunSettings, TranscodeSettings
-from mocrop_prep.files import publish_text
 from mocrop_prep.workdir import Workdir, make_workdir
 
 SHARED = Path(__file__).parents[3].parent / "shared"

@@ -71,9 +71,15 @@ def sha256(path: Path) -> str:
         return hashlib.file_digest(stream, "sha256").hexdigest()
 
 
-def sweep(folder: Path) -> int:
-    """Remove temporaries that a killed run left in `folder`; return how many."""
+def sweep(folder: Path, *, spare_living: bool = False) -> int:
+    """Remove temporaries that a killed run left in `folder`; return how many.
+
+    With `spare_living` those of other processes that are alive stay. In a container a new process often has
+    the number of a dead one: what bears its own is stale too.
+    """
     stale = [path for path in folder.glob(f"{TEMPORARY}*") if path.is_file()] if folder.is_dir() else []
+    if spare_living:
+        stale = [path for path in stale if not _lives(path.name.removeprefix(TEMPORARY).partition("-")[0])]
     for path in stale:
         path.unlink(missing_ok=True)
     return len(stale)
@@ -110,3 +116,16 @@ def sync_folder(folder: Path) -> None:
             raise
     finally:
         os.close(descriptor)
+
+
+def _lives(number: str) -> bool:
+    """Say whether another process with this number is alive."""
+    if number == str(os.getpid()):
+        return False
+    try:
+        os.kill(int(number), 0)
+    except (ProcessLookupError, OverflowError):
+        return False
+    except (PermissionError, ValueError):  # it is somebody else's, or no number
+        return True
+    return True
