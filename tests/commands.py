@@ -7,6 +7,7 @@ import hashlib
 import io
 import json
 import os
+import signal
 import subprocess
 import sys
 from collections.abc import Sequence
@@ -19,13 +20,7 @@ from mocrop_prep.config import CropSettings
 
 DEFAULT = CropSettings().method
 """The method, and so the name of the manifest and the set, of a command that says nothing else."""
-# a job that a shell started in the background ignores SIGINT, and so would all that it starts
-PROGRAM = """
-import signal
-signal.signal(signal.SIGINT, signal.default_int_handler)
-from mocrop_prep.cli import main
-main()
-"""
+PROGRAM = "from mocrop_prep.cli import main; main()"
 COMMAND = (sys.executable, "-c", PROGRAM)
 
 
@@ -70,7 +65,14 @@ def start(*arguments: object, through: Sequence[str] = (), **environment: str) -
         text=True,
         start_new_session=True,
         env={**os.environ, **environment},
+        preexec_fn=_hear_signals,
     )
+
+
+def _hear_signals() -> None:
+    """Undo what a shell in the background, or nohup, has these tests ignore: it would be inherited."""
+    for number in (signal.SIGINT, signal.SIGHUP):
+        signal.signal(number, signal.SIG_DFL)
 
 
 def tree(root: Path) -> dict[str, str]:
