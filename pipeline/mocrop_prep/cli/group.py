@@ -38,10 +38,11 @@ def cli() -> None:
                    mocrop-prep crop work/
                    mocrop-prep shard work/
     Look at it:    mocrop-prep status work/ ; mocrop-prep preview work/
+    Before it:     mocrop-prep run videos/ work/ --dry-run
     Train:         mocrop-train --shards work/shards/foreground --out runs/first
 
-    videos/ holds one folder per class. Every command can be stopped at any time: the same command goes on
-    where it was. Exit status: 0 all clips are ok, 1 some failed (the rest are done), 2 nothing could be done.
+    videos/ holds one folder per class. Every command can be stopped, or killed, at any time: the same command
+    goes on where it was. Exit status: 0 all clips are ok, 1 some failed (the rest are done), 2 nothing could be done.
     """
 
 
