@@ -13,6 +13,7 @@ import math
 import re
 import tomllib
 from dataclasses import dataclass
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -62,8 +63,13 @@ class Settings:
 
     def digest(self) -> str:
         """Return a short hash of all values: equal settings, equal digest."""
-        text = json.dumps(dataclasses.asdict(self), sort_keys=True)  # type: ignore[call-overload]
-        return hashlib.sha256(text.encode()).hexdigest()[:12]
+        return _digest(self)
+
+
+@lru_cache(maxsize=64)  # each clip's key asks for it
+def _digest(settings: Settings) -> str:
+    text = json.dumps(dataclasses.asdict(settings), sort_keys=True)  # type: ignore[call-overload]
+    return hashlib.sha256(text.encode()).hexdigest()[:12]
 
 
 def flag(field: dataclasses.Field[Any]) -> str:

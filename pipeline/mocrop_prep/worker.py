@@ -11,7 +11,7 @@ import threading
 import time
 import traceback
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import IO, Any
 
@@ -35,16 +35,18 @@ _WATCH_SECONDS = 0.25
 
 @dataclass(frozen=True, slots=True)
 class Task:
-    """One clip's work: `arguments` go to the work function, `inputs` are fingerprints of all that goes in."""
+    """One clip's work: `arguments` go to the work function, `inputs` are fingerprints of all that goes in.
+
+    `key` is the fingerprint of all inputs together.
+    """
 
     clip_id: str
     inputs: Mapping[str, str]
     arguments: tuple[Any, ...]
+    key: str = field(init=False)
 
-    @property
-    def key(self) -> str:
-        """Return the fingerprint of all inputs together."""
-        return fingerprint(dict(self.inputs))
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "key", fingerprint(dict(self.inputs)))  # frozen for everybody else
 
     def failed(self, code: str, detail: str, trace: str = "") -> Record:
         """Return the record of a failure that the worker could not write itself."""

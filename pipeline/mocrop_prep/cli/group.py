@@ -42,7 +42,8 @@ def cli() -> None:
     Train:         mocrop-train --shards work/shards/foreground --out runs/first
 
     videos/ holds one folder per class. Every command can be stopped, or killed, at any time: the same command
-    goes on where it was. Exit status: 0 all clips are ok, 1 some failed (the rest are done), 2 nothing could be done.
+    goes on where it was. Exit status: 0 all clips are ok, 1 some failed (the rest are done), 2 nothing could
+    be done.
     """
 
 

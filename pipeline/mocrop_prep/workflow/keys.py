@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+from functools import cache
 from typing import Any
 
 import cv2
@@ -19,7 +20,7 @@ Inputs = dict[str, str]
 
 def transcode_inputs(source: str, settings: TranscodeSettings) -> Inputs:
     """Return what decides a transcoded clip; `source` stands for the video."""
-    return {"source": source, "settings": settings.digest(), "libraries": fingerprint(library_versions())}
+    return {"source": source, "settings": settings.digest(), "libraries": _libraries()}
 
 
 def extract_inputs(video_sha256: str) -> Inputs:
@@ -62,10 +63,16 @@ def run_inputs(
         "shard settings": shard.digest(),
         "clip list": _row(clip),
         "form of the vectors": str(MOTION_FORMAT),
-        "libraries": fingerprint(_picture_libraries(), np.__version__),
+        "libraries": f"{_picture_libraries()} {np.__version__}",
     }
 
 
+@cache
+def _libraries() -> str:
+    return fingerprint(library_versions())
+
+
+@cache
 def _picture_libraries() -> str:
     return fingerprint(library_versions(), cv2.__version__)
 
