@@ -123,6 +123,7 @@ PAST: dict[str, list[bytes]] = {
     "crops": TABLES,
     "clips": TABLES,
     "dataset": JSON,
+    "dataset-edited": [bytes.fromhex("ff491cdf00ff03")],  # half of a surrogate pair in a setting
     "journal": [*(text + b"\n" for text in JSON), b'{"a": 1, "crc": ""}\n', NESTED[:-1] + b', "crc": ""}\n'],
     "predictions": JSON,
     "predictions-edited": [bytes.fromhex("20000029")],  # half of a surrogate pair in a name

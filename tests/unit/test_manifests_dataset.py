@@ -137,16 +137,22 @@ class TestDataset:
         "change",
         [
             {"classes": ["run", 3]},
-            {"classes": ["run", "\ud800"]},
             {"classes": {"run": 0}},
             {"versions": {"mocrop": 1}},
             {"modalities": [None]},
-            {"name": "\udc80"},
         ],
     )
     def test_what_is_inside_of_lists_is_checked_too(self, folder: Path, change: dict[str, Any]) -> None:
         edited(folder, lambda body: body.update(change))
         assert f"DatasetIndex.{next(iter(change))} is not a " in self.refused(folder)
+
+    @pytest.mark.parametrize(
+        "change",
+        [{"classes": ["run", "\ud800"]}, {"name": "\udc80"}, {"config": {"crop": {"\ud800": 1}}}],
+    )
+    def test_half_a_character_is_refused_wherever_it_is(self, folder: Path, change: dict[str, Any]) -> None:
+        edited(folder, lambda body: body.update(change))
+        assert "not valid JSON" in self.refused(folder)
 
     @pytest.mark.parametrize("value", [-1, True, 1.0, "1"])
     @pytest.mark.parametrize("name", ["rows", "frames", "bytes"])

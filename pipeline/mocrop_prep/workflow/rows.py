@@ -17,7 +17,9 @@ from mocrop_prep.stages.crop import failed_row
 def manifest_row(clip: Clip, settings: CropSettings, chain: Sequence[Record | None]) -> CropRow:
     """Return the row of a clip from its records, earliest stage first; any failure makes it a failed row."""
     known = [record for record in chain if record is not None]
-    damaged = next((record.data["damaged"] for record in known if "damaged" in record.data), None)
+    # a clip that was copied shows its damage only when it is decoded, so the last word counts
+    counts = [record.data["damaged"] for record in known if "damaged" in record.data]
+    damaged = counts[-1] if counts else None
     for record in known:
         if record.failed:
             return replace(failed_row(clip, record.code, settings), damaged=damaged)
