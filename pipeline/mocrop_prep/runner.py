@@ -135,17 +135,44 @@ def workers(settings: JobSettings, jobs: int) -> Iterator[None]:
 
 
 def start_work(calls: Iterable[Any], *, return_as: str = "generator", **options: Any) -> Iterator[Any]:
-    """Give joblib's calls out to workers, and return what yields their results.
+    """Give joblib's calls out to workers, and yield their results.
 
-    The workers do not hear who stops the work, from their first moment: they are started deaf. What comes
-    meanwhile is heard at the end: a stop between two workers would leave one that nobody knows of.
+    The workers do not hear who stops the work, from their first moment. A stop while they are started is put
+    off until they are: between two workers it would leave one that nobody knows of.
     """
-    before = signal.pthread_sigmask(signal.SIG_BLOCK, (*NOT_FOR_WORKERS, signal.SIGTERM))
+    with warnings.catch_warnings():
+        # that tasks are given up is said to people by whoever stops the work
+        warnings.filterwarnings("ignore", "[0-9]+ tasks ", UserWarning)
+        with _undisturbed() as heard:
+            results = joblib.Parallel(return_as=return_as, **options)(calls)
+        with closing(results):
+            for number in heard[:1]:
+                signal.raise_signal(number)
+            yield from results
+
+
+@contextmanager
+def _undisturbed() -> Iterator[list[int]]:
+    """Start processes with the signals blocked that stop the work; yield the numbers of those that come.
+
+    Blocked for this thread they are blocked for its processes too; but another thread may hear them for this
+    one, so that they are only noted as well.
+    """
+    heard: list[int] = []
+    if threading.current_thread() is not threading.main_thread():
+        yield heard
+        return
+    numbers = (*NOT_FOR_WORKERS, signal.SIGTERM)
+    before = {number: handler for number in numbers if callable(handler := signal.getsignal(number))}
+    for number in before:
+        signal.signal(number, lambda number, _frame: heard.append(number))
+    mask = signal.pthread_sigmask(signal.SIG_BLOCK, numbers)
     try:
-        results: Iterator[Any] = joblib.Parallel(return_as=return_as, **options)(calls)
-        return results
+        yield heard
     finally:
-        signal.pthread_sigmask(signal.SIG_SETMASK, before)
+        signal.pthread_sigmask(signal.SIG_SETMASK, mask)
+        for number, handler in before.items():
+            signal.signal(number, handler)
 
 
 def _parallel(work: Work, tasks: Sequence[Task], settings: RunSettings, inflight: Path) -> Iterator[Record]:
@@ -156,9 +183,7 @@ def _parallel(work: Work, tasks: Sequence[Task], settings: RunSettings, inflight
         # ready, and one clip at a time is handed out
         dispatch = {"pre_dispatch": 1, "batch_size": 1} if jobs == 1 else {}
         jobs = max(2, jobs)
-    with warnings.catch_warnings(), workers(settings, jobs):
-        # that tasks are given up is said to people by whoever stops the work
-        warnings.filterwarnings("ignore", "[0-9]+ tasks ", UserWarning)
+    with workers(settings, jobs):
         calls = (joblib.delayed(attempt)(work, task, inflight) for task in tasks)
         yield from start_work(calls, return_as="generator_unordered", **dispatch)
 
