@@ -91,15 +91,31 @@ def test_damaged_copies_of_real_files_end_as_rows_too(real_clips: Path, tmp_path
         shutil.rmtree(tmp_path / str(number))
 
 
+def check_agreement(cases: Sequence[Case], folder: Path) -> Path:
+    """Do the cases in one go and in stages; return the WORKDIR of either, once both are the same."""
+    source = written(cases, folder / "clips")
+    common = ("--quiet", "--jobs", 2)
+    assert prep("run", source, folder / "fused", "--preset", "ultrafast", *common).status == 1
+    for command in (("transcode", source, "--preset", "ultrafast"), ("extract",), ("crop",), ("shard",)):
+        assert prep(*command[:2], folder / "stages", *command[2:], *common).status == 1
+    assert outputs(folder / "stages") == outputs(folder / "fused")
+    assert set(told(folder / "stages")) == set(told(folder / "fused"))
+    return folder / "fused"
+
+
 @pytest.mark.slow
 def test_staged_and_fused_agree_on_bad_files(tmp_path: Path) -> None:
-    source = written(sample(150), tmp_path / "clips")
-    common = ("--quiet", "--jobs", 2)
-    assert prep("run", source, tmp_path / "fused", "--preset", "ultrafast", *common).status == 1
-    for command in (("transcode", source, "--preset", "ultrafast"), ("extract",), ("crop",), ("shard",)):
-        assert prep(*command[:2], tmp_path / "stages", *command[2:], *common).status == 1
-    assert outputs(tmp_path / "stages") == outputs(tmp_path / "fused")
-    assert set(told(tmp_path / "stages")) == set(told(tmp_path / "fused"))
+    check_agreement(sample(150), tmp_path)
+
+
+def test_damage_that_only_decoding_shows_is_counted_whichever_way(tmp_path: Path) -> None:
+    """Clips that are copied are decoded by extract at first."""
+    names = ("payload-1b-plain.mp4", "noise-plain.mp4", "middle-plain.mp4")
+    cases = [case for case in corpus() if case.name in names]
+    workdir = check_agreement([*cases, *sample(10)], tmp_path)
+    counts = {row.path: row.damaged for row in read_crops(workdir / f"crops/{DEFAULT}.csv")}
+    assert len(cases) == len(names)
+    assert all(counts[escape(case.path)] for case in cases)
 
 
 @pytest.mark.slow
