@@ -211,6 +211,15 @@ def test_files_of_clips_that_are_gone_are_named_and_pruned_only_if_asked(
     assert all(record["clip_id"] != CLIP_ID for record in journal(workdir, "transcode"))
 
 
+@pytest.mark.parametrize("command", ["run", "transcode"])
+def test_a_look_at_a_few_clips_prunes_no_other(source: Path, workdir: Path, command: str) -> None:
+    before = tree(workdir)
+    outcome = prep(command, source, workdir, *HOLDOUT, "--limit", 1, "--prune")
+    assert outcome.status == 2
+    assert "--limit" in outcome.err
+    assert tree(workdir) == before
+
+
 @pytest.mark.parametrize("command", ["extract", "crop", "shard"])
 def test_every_stage_can_prune(own_source: Path, tmp_path: Path, command: str) -> None:
     workdir = tmp_path / "work"

@@ -179,6 +179,8 @@ def _from_source(
 
     wanted = checked(ClipSettings, values)
     checked(RunSettings, values)
+    if wanted.limit and values["prune"]:
+        raise UsageError("--prune with --limit would remove what is done of all the other clips; drop one")
     found = find_clips(
         source,
         train_lists=[Path(path) for path in wanted.train_list],
