@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from contextlib import nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -210,11 +211,11 @@ def _in_workdir(workdir: Path, values: dict[str, Any], stage: Callable[[Session]
     from mocrop_prep.clips import spread
 
     home = opened(workdir)
-    clips = home.read_clips()
-    session = _session(home, spread(clips, values["limit"]) if values["limit"] else clips, values)
-    if values["dry_run"]:
-        return _foresee(stage(session), session)
-    with home.lock():
+    with nullcontext() if values["dry_run"] else home.lock():
+        clips = home.read_clips()
+        session = _session(home, spread(clips, values["limit"]) if values["limit"] else clips, values)
+        if values["dry_run"]:
+            return _foresee(stage(session), session)
         status = _carry_out(stage(session), session)
         if values["prune"]:
             _stale(session, clips, prune=True)
