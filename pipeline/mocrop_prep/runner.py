@@ -243,12 +243,18 @@ def _start_tracker() -> None:
     if threading.current_thread() is not threading.main_thread():
         return
     before = signal.signal(signal.SIGHUP, signal.SIG_IGN)
+    warned = os.environ.get("PYTHONWARNINGS")
+    # what a stopped run has left to clean up is no news to anybody
+    os.environ["PYTHONWARNINGS"] = "ignore::UserWarning"
     try:
         resource_tracker.ensure_running()
         # the standard library's: starting it unblocks Ctrl-C, which is not to happen between two workers
         standard_tracker.ensure_running()
     finally:
         signal.signal(signal.SIGHUP, before)
+        os.environ.pop("PYTHONWARNINGS")
+        if warned is not None:
+            os.environ["PYTHONWARNINGS"] = warned
 
 
 def _read(path: Path) -> str:
