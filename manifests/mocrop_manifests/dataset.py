@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import dataclasses
-import hashlib
 import json
-import typing
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from mocrop_manifests.errors import ManifestError
+from mocrop_manifests.files import sha256
+from mocrop_manifests.records import parse_json, typed_fields
 
 FORMAT = "mocrop-shards"
 VERSION = 1
@@ -72,14 +72,12 @@ def read_dataset(folder: Path, *, verify: bool = False) -> DatasetIndex:
     """
     path = folder / "dataset.json"
     try:
-        body = json.loads(path.read_bytes())
-        # half of a surrogate pair is valid in JSON and in no file name, table or terminal
-        json.dumps(body, ensure_ascii=False).encode()
+        body = parse_json(path.read_bytes())
     except FileNotFoundError:
         raise ManifestError(f"{path}: no such file; is {folder} a shard set?") from None
     except OSError as error:
         raise ManifestError(f"{path}: cannot be read: {error.strerror}") from None
-    except (ValueError, RecursionError) as error:
+    except ValueError as error:
         raise ManifestError(f"{path}: not valid JSON: {error}") from None
     index = _parse_index(body, path)
     for shard in index.shards:
@@ -96,7 +94,7 @@ def shard_problem(folder: Path, shard: ShardEntry, *, verify: bool) -> str:
         size = path.stat().st_size
         if size != shard.bytes:
             return f"{path}: {size} bytes where dataset.json says {shard.bytes}; make the shards again"
-        digest = _sha256(path) if verify else shard.sha256
+        digest = sha256(path) if verify else shard.sha256
     except FileNotFoundError:
         return f"{path}: the shard is missing"
     except OSError as error:
@@ -105,11 +103,6 @@ def shard_problem(folder: Path, shard: ShardEntry, *, verify: bool) -> str:
         said = shard.sha256[:12]
         return f"{path}: sha256 {digest[:12]} where dataset.json says {said}; make the shards again"
     return ""
-
-
-def _sha256(path: Path) -> str:
-    with path.open("rb") as stream:
-        return hashlib.file_digest(stream, "sha256").hexdigest()
 
 
 def _parse_index(body: Any, path: Path) -> DatasetIndex:
@@ -140,31 +133,9 @@ def _is_plain(name: Any) -> bool:
 
 
 def _checked(body: Any, kind: type[Any], path: Path) -> dict[str, Any]:
-    if not isinstance(body, dict):
-        raise ManifestError(f"{path}: {kind.__name__} must be an object")
-    values = {}
-    for name, hint in typing.get_type_hints(kind).items():
-        if name not in body:
-            raise ManifestError(f"{path}: {kind.__name__} lacks {name}")
-        if not _fits(body[name], hint):
-            raise ManifestError(f"{path}: {kind.__name__}.{name} is not {_in_words(hint)}")
-        values[name] = body[name]
-    return values
-
-
-def _in_words(hint: Any) -> str:
-    words = {int: "a whole number from 0", str: "a text"}
-    return words.get(hint) or f"a {hint}"
-
-
-def _fits(value: Any, hint: Any) -> bool:
-    """Say whether a value of JSON is of a type; shards are looked at one by one, with their own names."""
-    base, inner = typing.get_origin(hint) or hint, typing.get_args(hint)
-    if hint is Any or base is ShardEntry:
-        return True
-    if base is int:
-        return type(value) is int and value >= 0
-    if base is str:
-        return isinstance(value, str)
-    parts = value.values() if isinstance(value, dict) else value
-    return isinstance(value, base) and all(_fits(part, inner[-1]) for part in parts)
+    try:
+        return typed_fields(kind, body)
+    except KeyError as error:
+        raise ManifestError(f"{path}: {kind.__name__} lacks {error.args[0]}") from None
+    except TypeError as error:
+        raise ManifestError(f"{path}: {error}") from None

@@ -15,6 +15,7 @@ from dataclasses import asdict, dataclass
 from typing import IO, Any
 
 from mocrop_manifests.clips import CLIP_ID
+from mocrop_manifests.records import parse_json
 from mocrop_manifests.tars import file_members
 
 END_OF_TAR = bytes(2 * tarfile.BLOCKSIZE)
@@ -105,14 +106,6 @@ def read_samples(stream: IO[bytes]) -> Iterator[Sample]:
         elif member.name.endswith(".json"):
             yield checked_sample(parse_json(content), jpegs)
             jpegs = []
-
-
-def parse_json(content: bytes) -> Any:
-    """Return what a JSON text says; raises ValueError if it is none, or nested as nothing of ours is."""
-    try:
-        return json.loads(content)
-    except RecursionError:
-        raise ValueError("JSON nested too deeply") from None
 
 
 def checked_sample(body: Any, jpegs: Iterable[Any]) -> Sample:

@@ -12,11 +12,11 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
+from mocrop_manifests.records import parse_json
 from numpy.typing import NDArray
 
 from mocrop_prep.appearance import Appearance
 from mocrop_prep.errors import ClipError
-from mocrop_prep.samples import parse_json
 
 MOTION_FORMAT = 2
 """Counts the changes to what a vectors file holds: an older one is made again."""

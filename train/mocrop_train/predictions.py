@@ -4,13 +4,11 @@ from __future__ import annotations
 
 import dataclasses
 import json
-import reprlib
-import typing
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from mocrop_manifests.clips import CLIP_ID
+from mocrop_manifests.records import parse_json, typed_fields
 
 from mocrop_train.errors import TrainError
 
@@ -60,21 +58,23 @@ def write_predictions(predictions: Predictions) -> str:
 def read_predictions(path: Path) -> Predictions:
     """Read a prediction file; raises TrainError that names the file and what is wrong with it."""
     try:
-        body = json.loads(path.read_bytes())
+        body = parse_json(path.read_bytes())
     except FileNotFoundError:
         raise TrainError(f"{path}: no such file") from None
     except OSError as error:
         raise TrainError(f"{path}: cannot be read: {error.strerror}") from None
-    except (ValueError, RecursionError) as error:
+    except ValueError as error:
         raise TrainError(f"{path}: not valid JSON: {error}") from None
     if not isinstance(body, dict) or body.get("format") != FORMAT:
         raise TrainError(f"{path}: not a prediction file of mocrop-train")
     if body.get("version") != VERSION:
         raise TrainError(f"{path}: version {body.get('version')!r} of {FORMAT}; this release reads {VERSION}")
     try:
-        fields = _checked(Predictions, body)
-        clips = [ClipPrediction(**_checked(ClipPrediction, clip)) for clip in fields.pop("clips")]
-    except ValueError as error:
+        fields = typed_fields(Predictions, body)
+        clips = [ClipPrediction(**typed_fields(ClipPrediction, clip)) for clip in fields.pop("clips")]
+    except KeyError as error:
+        raise TrainError(f"{path}: incomplete: {error}") from None
+    except TypeError as error:
         raise TrainError(f"{path}: {error}") from None
     classes = len(fields["classes"])
     for clip in clips:
@@ -87,30 +87,3 @@ def read_predictions(path: Path) -> Predictions:
     if len({clip.clip_id for clip in clips}) < len(clips):
         raise TrainError(f"{path}: a clip occurs twice")
     return Predictions(**fields, clips=sorted(clips, key=lambda clip: clip.clip_id))
-
-
-def _checked(kind: type[Any], body: Any) -> dict[str, Any]:
-    """Return the fields of a dataclass from JSON; raises ValueError for one that is missing or ill-typed."""
-    if not isinstance(body, dict):
-        raise ValueError(f"incomplete: {kind.__name__} is {reprlib.repr(body)}")
-    values = {}
-    for name, hint in typing.get_type_hints(kind).items():
-        if name not in body:
-            raise ValueError(f"incomplete: {name!r} is missing")
-        if not _fits(body[name], hint):
-            raise ValueError(f"{name} is {reprlib.repr(body[name])}")
-        values[name] = body[name]
-    return values
-
-
-def _fits(value: Any, hint: Any) -> bool:
-    base, inner = typing.get_origin(hint) or hint, typing.get_args(hint)
-    if base is list:
-        return isinstance(value, list) and (
-            inner == (ClipPrediction,) or all(_fits(item, inner[0]) for item in value)
-        )
-    if base is dict:
-        return isinstance(value, dict) and all(_fits(k, str) and _fits(v, inner[1]) for k, v in value.items())
-    if base is str:  # half of a surrogate pair is valid in JSON and in no file
-        return type(value) is str and not any("\ud800" <= mark <= "\udfff" for mark in value)
-    return type(value) in ((int, float) if base is float else (base,))

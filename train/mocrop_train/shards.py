@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import functools
 import itertools
-import json
 import os
 import re
 import tarfile
@@ -23,13 +22,14 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from mocrop_manifests import DatasetIndex, ShardEntry
 from mocrop_manifests.clips import CLIP_ID
+from mocrop_manifests.records import parse_json
 from mocrop_manifests.tars import file_members
 
 from mocrop_train.errors import TrainError
 
 CACHED_ROW_GROUPS = 16
-# what readers raise for bytes that are no shard; RecursionError is JSON nested without end
-_DAMAGE = (tarfile.TarError, pa.ArrowException, OSError, LookupError, TypeError, ValueError, RecursionError)
+# what readers raise for bytes that are no shard
+_DAMAGE = (tarfile.TarError, pa.ArrowException, OSError, LookupError, TypeError, ValueError)
 _PICTURE = pa.struct([("bytes", pa.binary()), ("path", pa.string())])
 _FRAME_MEMBER = re.compile(r"(?:\d+\.)?jpg")
 
@@ -99,7 +99,7 @@ class _TarShard:
                     frames.setdefault(key, []).append((member.offset_data, member.size))
                 elif extension == "json":
                     stream.seek(member.offset_data)
-                    about[key] = json.loads(stream.read(member.size))
+                    about[key] = parse_json(stream.read(member.size))
         samples = [_sample_of(meta, len(frames.get(key, ()))) for key, meta in about.items()]
         self.clips, self._first = _group(samples, path, entry, index)
         self.chunks = [range(len(self.clips))]

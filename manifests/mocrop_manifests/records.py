@@ -1,0 +1,57 @@
+"""Dataclasses from JSON that nobody vouches for: all of the fields, each of its type."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import typing
+from typing import Any
+
+
+def parse_json(content: bytes) -> Any:
+    """Return what a JSON text says.
+
+    Raises ValueError if it is none, is nested as nothing of ours is, or holds half of a surrogate pair, which
+    is valid in JSON and in no file name, table or terminal.
+    """
+    try:
+        body = json.loads(content)
+        json.dumps(body, ensure_ascii=False).encode()
+    except RecursionError as error:
+        raise ValueError(f"JSON nested too deeply: {error}") from None
+    return body
+
+
+def typed_fields(kind: type[Any], body: Any) -> dict[str, Any]:
+    """Return the fields of a dataclass from the JSON object that holds them, and perhaps others.
+
+    Fields that are dataclasses, or lists of them, are left as they are: to be looked at one by one. Raises
+    KeyError with the name of a field that is missing, and TypeError that says which one is not of its type.
+    """
+    if not isinstance(body, dict):
+        raise TypeError(f"{kind.__name__} must be an object")
+    values = {}
+    for name, hint in typing.get_type_hints(kind).items():
+        if name not in body:
+            raise KeyError(name)
+        if not _fits(body[name], hint):
+            raise TypeError(f"{kind.__name__}.{name} is not {_in_words(hint)}")
+        values[name] = body[name]
+    return values
+
+
+def _fits(value: Any, hint: Any) -> bool:
+    base, inner = typing.get_origin(hint) or hint, typing.get_args(hint)
+    if hint is Any or dataclasses.is_dataclass(base):
+        return True
+    if base is int:
+        return type(value) is int and value >= 0
+    if base is float:
+        return type(value) in (int, float)
+    parts = value.values() if isinstance(value, dict) else value if inner else ()
+    return isinstance(value, base) and all(_fits(part, inner[-1]) for part in parts)
+
+
+def _in_words(hint: Any) -> str:
+    words = {int: "a whole number from 0", float: "a number", str: "a text"}
+    return words.get(hint) or f"a {hint}"
