@@ -71,6 +71,11 @@ def sha256(path: Path) -> str:
         return hashlib.file_digest(stream, "sha256").hexdigest()
 
 
+def sha256_of_text(text: str) -> str:
+    """Return the hexadecimal SHA-256 of the UTF-8 file that a text would be."""
+    return hashlib.sha256(text.encode()).hexdigest()
+
+
 def sweep(folder: Path, *, spare_living: bool = False) -> int:
     """Remove temporaries that a killed run left in `folder`; return how many.
 

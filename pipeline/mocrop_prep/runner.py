@@ -216,7 +216,7 @@ def _apart(
         try:
             for future in as_completed(futures):
                 yield future.result()
-        except BaseException:
+        except BaseException:  # whatever ends this, no worker may outlive it
             stopped.set()
             for future in futures:
                 future.cancel()

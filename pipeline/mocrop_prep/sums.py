@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from mocrop_manifests.files import publish_text, sha256
+from mocrop_manifests.files import publish_text, sha256, sha256_of_text
 
 _FORMAT = "mocrop-sums"
 _VERSION = 1
@@ -111,4 +110,4 @@ def _parse(content: bytes) -> dict[str, tuple[Sum, ...]]:
 
 def _digest_of(body: Any) -> str:
     """Return the SHA-256 of the sums themselves: a sum that decayed must not accuse a sound table."""
-    return hashlib.sha256(json.dumps(body, sort_keys=True).encode()).hexdigest()
+    return sha256_of_text(json.dumps(body, sort_keys=True))

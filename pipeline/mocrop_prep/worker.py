@@ -11,7 +11,7 @@ import threading
 import time
 import traceback
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import IO, Any
 
@@ -37,16 +37,17 @@ _WATCH_SECONDS = 0.25
 class Task:
     """One clip's work: `arguments` go to the work function, `inputs` are fingerprints of all that goes in.
 
-    `key` is the fingerprint of all inputs together.
+    `key` is the fingerprint of all inputs together, made of them unless it is given.
     """
 
     clip_id: str
     inputs: Mapping[str, str]
     arguments: tuple[Any, ...]
-    key: str = field(init=False)
+    key: str = ""
 
     def __post_init__(self) -> None:
-        object.__setattr__(self, "key", fingerprint(dict(self.inputs)))  # frozen for everybody else
+        if not self.key:
+            object.__setattr__(self, "key", fingerprint(self.inputs))  # frozen for everybody else
 
     def failed(self, code: str, detail: str, trace: str = "") -> Record:
         """Return the record of a failure that the worker could not write itself."""

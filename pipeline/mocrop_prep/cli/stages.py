@@ -178,8 +178,7 @@ def _from_source(
     from mocrop_prep.workdir import make_workdir
     from mocrop_prep.workflow import save_clips
 
-    wanted = checked(ClipSettings, values)
-    checked(RunSettings, values)
+    wanted, run = checked(ClipSettings, values), checked(RunSettings, values)
     if wanted.limit and values["prune"]:
         raise UsageError("--prune with --limit would remove what is done of all the other clips; drop one")
     found = find_clips(
@@ -197,7 +196,7 @@ def _from_source(
     if not values["quiet"]:
         for note in found.notes:
             click.echo(f"note: {note}", err=True)
-    session = _session(home, found.clips, values)
+    session = _session(home, found.clips, run, values)
     if values["dry_run"]:
         return _foresee(stage(session), session)
     with home.lock():
@@ -210,10 +209,11 @@ def _from_source(
 def _in_workdir(workdir: Path, values: dict[str, Any], stage: Callable[[Session], Stage]) -> int:
     from mocrop_prep.clips import spread
 
-    home = opened(workdir)
+    home, run = opened(workdir), checked(RunSettings, values)
     with nullcontext() if values["dry_run"] else home.lock():
         clips = home.read_clips()
-        session = _session(home, spread(clips, values["limit"]) if values["limit"] else clips, values)
+        wanted = spread(clips, values["limit"]) if values["limit"] else clips
+        session = _session(home, wanted, run, values)
         if values["dry_run"]:
             return _foresee(stage(session), session)
         status = _carry_out(stage(session), session)
@@ -222,10 +222,9 @@ def _in_workdir(workdir: Path, values: dict[str, Any], stage: Callable[[Session]
         return status
 
 
-def _session(home: Workdir, clips: list[Clip], values: dict[str, Any]) -> Session:
+def _session(home: Workdir, clips: list[Clip], run: RunSettings, values: dict[str, Any]) -> Session:
     from mocrop_prep.workflow import Session
 
-    run = checked(RunSettings, values)
     return Session(home, clips, run, values["quiet"], values.get("checksum", False))
 
 

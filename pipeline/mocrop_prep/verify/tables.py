@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from mocrop_manifests import Extras, ManifestError, read_extras
+from mocrop_manifests.files import sha256_of_text
 
 from mocrop_prep.sums import Sum, Sums
 from mocrop_prep.verify.advice import FOREIGN, crops_again, shard_command, stage_again
@@ -26,11 +26,11 @@ class _Table:
 
     def plain(self) -> str:
         """Return the SHA-256 of the table without the columns that users added."""
-        return _digest(self.form.write(self.rows))
+        return sha256_of_text(self.form.write(self.rows))
 
     def whole(self) -> str:
         """Return the SHA-256 of the table with them, as the pipeline would write it."""
-        return _digest(self.form.write(self.rows, self.extras))
+        return sha256_of_text(self.form.write(self.rows, self.extras))
 
 
 def check_clips(house: Inventory, sums: Sums) -> tuple[Finding, set[str] | None]:
@@ -138,10 +138,6 @@ def _verdict(digest: str, known: Sequence[Sum], table: _Table) -> _Verdict:
 
 def _read(path: Path, form: TableForm) -> _Table:
     return _Table(form, form.read(path), read_extras(form.row, path))
-
-
-def _digest(text: str) -> str:
-    return hashlib.sha256(text.encode()).hexdigest()
 
 
 def _unknown(sums: Sums) -> str:

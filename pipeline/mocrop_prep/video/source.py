@@ -38,8 +38,8 @@ class SourceInfo:
     """What a demux of the whole file and its first frame tell about a source.
 
     `packets` counts video packets, `damaged` those the demuxer marks as corrupt, and one more where the file
-    breaks off. `key_packets` are positions
-    in file order. `sound_timestamps` says that every packet has its own timestamp in a believable distance.
+    breaks off. `key_packets` are positions in file order. `sound_timestamps` says that every packet has its
+    own timestamp in a believable distance.
     `rotation` is the number of clockwise quarter turns, `mirrored` a horizontal flip before them, that make
     the picture upright. `references` is the number of reference frames that H.264 declares, else None.
     `steady` says that nothing announces another format on the way, and that the header claims the true size.

@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Mapping
 from dataclasses import asdict
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -62,28 +63,26 @@ class RunStage(Stage):
     def tasks(self) -> list[Task]:
         """Return a task for each clip, the largest videos first."""
         sources, clips = self.session.sources, self.session.clips
-        prints = sources.fingerprints(clips, self.records())
-        videos = self._video_inputs()
-        sizes = {clip.clip_id: state[0] for clip in clips if (state := sources.state(clip))}
+        prints = sources.fingerprints(clips, self.before)
         found = []
-        for clip in self.by_size(sizes):
+        for clip in self.by_size(sources.sizes(clips)):
             inputs = run_inputs(prints[clip.clip_id], self._transcode, self._crop, self._shard, clip)
             kept = self._kept.get(clip.clip_id)
-            usable = kept is not None and not kept.failed and kept.key == fingerprint(videos[clip.clip_id])
-            task = Task(clip.clip_id, inputs, ())
+            key, video_key = fingerprint(inputs), fingerprint(self._video_inputs[clip.clip_id])
+            usable = kept is not None and not kept.failed and kept.key == video_key
             job = commit.FusedJob(
                 clip=clip,
                 source=sources.path(clip),
                 video=self.workdir.transcoded(clip.clip_id),
                 motion=self.workdir.motion(clip.clip_id),
-                sample=self._made.sample_file(clip.clip_id, task.key),
+                sample=self._made.sample_file(clip.clip_id, key),
                 transcode=self._transcode,
                 crop=self._crop,
                 shard=self._shard,
                 keep=self._keep,
                 kept=kept.data if kept is not None and usable else {},
             )
-            found.append(dataclasses.replace(task, arguments=(job,)))
+            found.append(Task(clip.clip_id, inputs, (job,), key))
         return found
 
     def is_whole(self, task: Task, record: Record) -> bool:
@@ -127,20 +126,21 @@ class RunStage(Stage):
     def _rows(self, records: Mapping[str, Record]) -> list[CropRow]:
         return [manifest_row(clip, self._crop, [records[clip.clip_id]]) for clip in self.session.clips]
 
-    def _video_inputs(self) -> dict[str, Inputs]:
+    @cached_property
+    def _video_inputs(self) -> Mapping[str, Inputs]:
         prints = self.session.sources.fingerprints(self.session.clips, self._kept)
         return {clip_id: transcode_inputs(source, self._transcode) for clip_id, source in prints.items()}
 
     def _note_kept(self, records: Mapping[str, Record]) -> None:
         """Enter what a run kept, and what failed in it, into the journals of the stages it stands for."""
-        inputs = self._video_inputs()
+        inputs = self._video_inputs
         videos = {}
         for clip_id, record in records.items():
             if "transcode" in record.data:
                 videos[clip_id] = _ok(clip_id, inputs[clip_id], record.data["transcode"])
             elif record.failed and record.stage == "transcode":
                 videos[clip_id] = _as_stage(record, inputs[clip_id])
-        known = _append_new(self.workdir.journal("transcode"), videos)
+        known = _append_new(self.workdir.journal("transcode"), self._kept, videos)
         motion = {}
         for clip_id, record in records.items():
             video = known.get(clip_id)
@@ -150,7 +150,8 @@ class RunStage(Stage):
                 motion[clip_id] = _as_stage(record, extract_inputs(video.data["sha256"]))
             elif "extract" in record.data:
                 motion[clip_id] = _ok(clip_id, extract_inputs(video.data["sha256"]), record.data["extract"])
-        _append_new(self.workdir.journal("extract"), motion)
+        extracted = self.workdir.journal("extract")
+        _append_new(extracted, extracted.read(), motion)
 
 
 def _ok(clip_id: str, inputs: Inputs, data: dict[str, Any]) -> Record:
@@ -161,17 +162,19 @@ def _as_stage(record: Record, inputs: Inputs) -> Record:
     return dataclasses.replace(record, key=fingerprint(inputs), inputs=inputs, stage="")
 
 
-def _append_new(journal: Journal, records: Mapping[str, Record]) -> dict[str, Record]:
-    """Append the records that say something new; return all that the journal then holds."""
-    known = journal.read()
+def _append_new(
+    journal: Journal, known: Mapping[str, Record], records: Mapping[str, Record]
+) -> dict[str, Record]:
+    """Append what is new to a journal that holds `known`; return the records that it then holds."""
+    held = dict(known)
     with journal:
         for clip_id, record in records.items():
-            before = known.get(clip_id)
+            before = held.get(clip_id)
             if before is None or (before.key, before.status, before.data) != (
                 record.key,
                 record.status,
                 record.data,
             ):
                 journal.append(record)
-                known[clip_id] = record
-    return known
+                held[clip_id] = record
+    return held

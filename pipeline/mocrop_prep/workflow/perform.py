@@ -30,7 +30,7 @@ def perform(stage: Stage) -> StageReport:
     started = time.perf_counter()
     table = stage.table()
     if table is not None:
-        refuse_edited(stage.workdir, table, MANIFEST, was_ours=bool(stage.records()))
+        refuse_edited(stage.workdir, table, MANIFEST, was_ours=bool(stage.before))
     plan = make_plan(stage)
     for file, values in stage.settings().items():
         text = json.dumps(values, indent=2, sort_keys=True) + "\n"
@@ -48,7 +48,7 @@ def perform(stage: Stage) -> StageReport:
 
 def records_of(stage: Stage) -> StageReport:
     """Return what is on record of a stage whose work was ended before it was done."""
-    known = stage.records()
+    known = stage.workdir.journal(stage.name).read()
     ids = {clip.clip_id for clip in stage.session.clips}
     found = {clip_id: record for clip_id, record in known.items() if clip_id in ids}
     return StageReport(stage.name, {**found, **stage.carried()}, len(found), 0.0)

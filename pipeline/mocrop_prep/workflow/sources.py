@@ -44,6 +44,10 @@ class SourceWatch:
                 self._states[clip.clip_id] = None
         return self._states[clip.clip_id]
 
+    def sizes(self, clips: Sequence[Clip]) -> dict[str, int]:
+        """Return the bytes of the clips' videos; those that cannot be had are left out."""
+        return {clip.clip_id: state[0] for clip in clips if (state := self.state(clip))}
+
     def fingerprints(self, clips: Sequence[Clip], records: Mapping[str, Record]) -> dict[str, str]:
         """Return what stands for each clip's video in a key: the record's own if it is the same video."""
         if self._checksum:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -32,6 +33,11 @@ class Stage(ABC):
     def __init__(self, session: Session) -> None:
         self.session = session
         self.workdir = session.workdir
+
+    @cached_property
+    def before(self) -> Mapping[str, Record]:
+        """What the stage's journal held before anything was done: read once, it may be long."""
+        return self.workdir.journal(self.name).read()
 
     @abstractmethod
     def settings(self) -> dict[str, Any]:
@@ -70,10 +76,6 @@ class Stage(ABC):
             quiet=self.session.quiet,
         )
 
-    def records(self) -> dict[str, Record]:
-        """Return what is in the stage's journal."""
-        return self.workdir.journal(self.name).read()
-
     def by_size(self, sizes: Mapping[str, int]) -> list[Clip]:
         """Return the clips by falling size, so that no long clip is left for the end."""
         return sorted(self.session.clips, key=lambda clip: (-sizes.get(clip.clip_id, 0), clip.clip_id))
@@ -100,11 +102,11 @@ def make_plan(stage: Stage, before: Mapping[str, str] = NOTHING_BEFORE) -> Plan:
     `before` names, for clips that an earlier stage has yet to do, that stage: what they lead to is not known,
     only that this stage follows.
     """
-    records, tasks = stage.records(), stage.tasks()
+    tasks = stage.tasks()
     why = {clip_id: f"after {earlier}" for clip_id, earlier in before.items()}
     reused = {}
     for task in tasks:
-        record = records.get(task.clip_id)
+        record = stage.before.get(task.clip_id)
         reason = why.get(task.clip_id) or _reason(stage, task, record)
         if reason:
             why[task.clip_id] = reason

@@ -12,7 +12,7 @@ from mocrop_manifests import Clip, CropRow, ManifestError, read_crops
 
 from mocrop_prep.config import CropSettings, ShardSettings, TranscodeSettings
 from mocrop_prep.errors import UsageError
-from mocrop_prep.journal import Record
+from mocrop_prep.journal import Record, fingerprint
 from mocrop_prep.runner import Task
 from mocrop_prep.shardset import SetRequest, ShardSet
 from mocrop_prep.stages import commit
@@ -43,15 +43,14 @@ class TranscodeStage(Stage):
     def tasks(self) -> list[Task]:
         """Return a task for each clip, the largest videos first."""
         sources, clips = self.session.sources, self.session.clips
-        prints = sources.fingerprints(clips, self.records())
-        sizes = {clip.clip_id: state[0] for clip in clips if (state := sources.state(clip))}
+        prints = sources.fingerprints(clips, self.before)
         return [
             Task(
                 clip.clip_id,
                 transcode_inputs(prints[clip.clip_id], self._settings),
                 (sources.path(clip), self.workdir.transcoded(clip.clip_id), self._settings),
             )
-            for clip in self.by_size(sizes)
+            for clip in self.by_size(sources.sizes(clips))
         ]
 
     def is_whole(self, task: Task, record: Record) -> bool:
@@ -185,10 +184,11 @@ class ShardStage(Stage):
             record = self._transcoded.get(row.clip_id)
             if row.status != "failed" and record is not None and not record.failed:
                 digest = record.data["sha256"]
-                task = Task(row.clip_id, shard_inputs(digest, row, self._settings), ())
-                sample = self._made.sample_file(row.clip_id, task.key)
+                inputs = shard_inputs(digest, row, self._settings)
+                key = fingerprint(inputs)
+                sample = self._made.sample_file(row.clip_id, key)
                 arguments = (self.workdir.transcoded(row.clip_id), digest, row, sample, self._settings)
-                found.append(dataclasses.replace(task, arguments=arguments))
+                found.append(Task(row.clip_id, inputs, arguments, key))
         return found
 
     def is_whole(self, task: Task, record: Record) -> bool:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,7 +17,7 @@ from mocrop_manifests import (
     write_clips,
     write_crops,
 )
-from mocrop_manifests.files import publish_text
+from mocrop_manifests.files import publish_text, sha256, sha256_of_text
 
 from mocrop_prep.errors import UsageError
 from mocrop_prep.sums import Sums
@@ -48,14 +47,13 @@ def refuse_edited(workdir: Workdir, path: Path, form: TableForm, *, was_ours: bo
     if not path.exists():
         return
     known = Sums(workdir.sums).known(workdir.name_of(path))
-    content = path.read_bytes()
-    if hashlib.sha256(content).hexdigest() in {each.sha256 for each in known}:
+    if sha256(path) in {each.sha256 for each in known}:
         return
     try:
         rows = form.read(path)
-        ours = _digest(form.write(rows)) in {each.plain for each in known}
+        ours = sha256_of_text(form.write(rows)) in {each.plain for each in known}
         if was_ours and not known:
-            ours = form.write(rows, read_extras(form.row, path)).encode() == content
+            ours = form.write(rows, read_extras(form.row, path)).encode() == path.read_bytes()
     except ManifestError:
         ours = False
     if not ours:
@@ -67,9 +65,14 @@ def refuse_edited(workdir: Workdir, path: Path, form: TableForm, *, was_ours: bo
 
 def publish_table(workdir: Workdir, path: Path, form: TableForm, rows: Sequence[Any]) -> None:
     """Write a table with the columns that users added to it, if it changed, and note its checksum first."""
+    sums, name = Sums(workdir.sums), workdir.name_of(path)
     plain = form.write(rows)
+    digest = sha256_of_text(plain)
+    newest = next(iter(sums.known(name)), None)
+    if newest and newest.plain == digest and path.exists() and sha256(path) == newest.sha256:
+        return  # as it was left, and taking a long table apart takes long
     text = form.write(rows, read_extras(form.row, path))
-    Sums(workdir.sums).note(workdir.name_of(path), _digest(text), _digest(plain))
+    sums.note(name, sha256_of_text(text), digest)
     publish_if_changed(path, text)
 
 
@@ -77,7 +80,3 @@ def publish_if_changed(path: Path, text: str) -> None:
     """Write a file, unless it holds just that."""
     if not path.exists() or path.read_bytes() != text.encode():
         publish_text(path, text)
-
-
-def _digest(text: str) -> str:
-    return hashlib.sha256(text.encode()).hexdigest()
