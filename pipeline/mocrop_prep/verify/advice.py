@@ -6,27 +6,29 @@ import shlex
 
 from mocrop_prep.workdir import Workdir
 
+_OPTIONS = "with the options of before"
 FOREIGN = "not made by this pipeline: move it elsewhere or delete it"
 
 
 def stage_again(workdir: Workdir, stage: str) -> str:
     """Return the command that does a stage again, `transcode` or `extract`."""
-    source = "SOURCE " if stage == "transcode" else ""
-    return f"run `mocrop-prep {stage} {source}{_root(workdir)}` again"
+    if stage == "transcode":  # it writes the clip list as well
+        return f"run `mocrop-prep transcode SOURCE {_root(workdir)}` again, {_OPTIONS}"
+    return f"run `mocrop-prep {stage} {_root(workdir)}` again"
 
 
 def crops_again(workdir: Workdir, name: str) -> str:
     """Return the command that makes a crop manifest again: the one that made it."""
     if _is_fused(workdir, name, "crop"):
         return _fused(workdir, name)
-    return f"run `mocrop-prep crop {_root(workdir)} --name {name}` again, with the options of before"
+    return f"run `mocrop-prep crop {_root(workdir)} --name {name}` again, {_OPTIONS}"
 
 
 def set_again(workdir: Workdir, name: str, crops: str) -> str:
     """Return the command that makes a shard set again, from the manifest `crops` if that is known."""
     if _is_fused(workdir, name, "shard"):
         return _fused(workdir, name)
-    return f"run `{shard_command(workdir, crops)} --name {name}` again, with the options of before"
+    return f"run `{shard_command(workdir, crops)} --name {name}` again, {_OPTIONS}"
 
 
 def shard_command(workdir: Workdir, crops: str) -> str:
@@ -41,7 +43,7 @@ def _is_fused(workdir: Workdir, name: str, stage: str) -> bool:
 
 
 def _fused(workdir: Workdir, name: str) -> str:
-    return f"run `mocrop-prep run SOURCE {_root(workdir)} --name {name}` again, with the options of before"
+    return f"run `mocrop-prep run SOURCE {_root(workdir)} --name {name}` again, {_OPTIONS}"
 
 
 def _root(workdir: Workdir) -> str:
