@@ -6,7 +6,7 @@ Both sides import this package and never each other.
 from importlib.metadata import PackageNotFoundError, version
 
 from mocrop_manifests.clips import Clip, read_clips, write_clips
-from mocrop_manifests.crops import CropRow, read_crops, write_crops
+from mocrop_manifests.crops import CropRow, RowCount, read_crops, write_crops
 from mocrop_manifests.dataset import DatasetIndex, ShardEntry, read_dataset, write_dataset
 from mocrop_manifests.errors import ManifestError
 from mocrop_manifests.extras import Extras
@@ -23,6 +23,7 @@ __all__ = [
     "DatasetIndex",
     "Extras",
     "ManifestError",
+    "RowCount",
     "ShardEntry",
     "__version__",
     "read_clips",

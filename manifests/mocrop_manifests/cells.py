@@ -13,6 +13,7 @@ from typing import Any
 _WHOLE = re.compile(r"-?[0-9]+").fullmatch
 _DECIMAL = re.compile(r"[+-]?(?:[0-9]+\.?[0-9]*|\.[0-9]+)(?:[eE][+-]?[0-9]+)?").fullmatch
 _BITS = 64
+_QUOTED = re.compile('[,"\r\n]').search
 
 
 def format_cell(value: object) -> str:
@@ -21,9 +22,11 @@ def format_cell(value: object) -> str:
         return ""
     if isinstance(value, float):
         return f"{value:.6f}"
+    if isinstance(value, int):
+        return str(value)
     text = str(value)
     # by hand, because the csv module leaves a lone carriage return unquoted when lines end in LF
-    return '"' + text.replace('"', '""') + '"' if any(mark in text for mark in ',"\r\n') else text
+    return '"' + text.replace('"', '""') + '"' if _QUOTED(text) else text
 
 
 def cell_parser(hint: Any, about: Mapping[str, Any]) -> Callable[[str], Any]:

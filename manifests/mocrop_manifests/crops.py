@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections import Counter
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -59,6 +60,39 @@ class CropRow:
     damaged: int | None = column(
         "packets or frames of the source that were damaged; empty if not known", low=0, default=None
     )
+
+
+class RowCount:
+    """What a crop manifest comes to, counted while its rows pass: it may be too long to be kept.
+
+    `status` counts rows; `reasons` those that give a reason, and `fallbacks` those of them that fell back.
+    `names` are the class names by label, `method` is that of the first row.
+    """
+
+    def __init__(self, rows: Iterable[CropRow] = ()) -> None:
+        self.status: Counter[str] = Counter()
+        self.reasons: Counter[str] = Counter()
+        self.fallbacks: Counter[str] = Counter()
+        self.names: dict[int, str] = {}
+        self.method = ""
+        for _ in self.counted(rows):
+            pass
+
+    def counted(self, rows: Iterable[CropRow]) -> Iterator[CropRow]:
+        """Yield the rows, and count them."""
+        for row in rows:
+            self.status[row.status] += 1
+            if row.reason:
+                self.reasons[row.reason] += 1
+            if row.status == "fallback":
+                self.fallbacks[row.reason] += 1
+            self.names[row.label] = row.label_name
+            self.method = self.method or row.method
+            yield row
+
+    def class_names(self) -> list[str]:
+        """Return the class names by label; a label that no row has is named after its number."""
+        return [self.names.get(label, f"class-{label}") for label in range(max(self.names, default=-1) + 1)]
 
 
 def write_crops(rows: Iterable[CropRow], extras: Extras | None = None) -> str:

@@ -48,10 +48,15 @@ def publish(path: Path) -> Iterator[Path]:
     """
     with temporary_beside(path) as temporary:
         yield temporary
-        with temporary.open("rb") as stream:
-            os.fsync(stream.fileno())
-        os.replace(temporary, path)
-        sync_folder(path.parent)
+        put(temporary, path)
+
+
+def put(temporary: Path, path: Path) -> None:
+    """Give a finished file its name, on the disk too; both are in one folder."""
+    with temporary.open("rb") as stream:
+        os.fsync(stream.fileno())
+    os.replace(temporary, path)
+    sync_folder(path.parent)
 
 
 def publish_bytes(path: Path, content: bytes) -> None:

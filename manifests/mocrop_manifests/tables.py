@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import dataclasses
+import operator
 import typing
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -16,7 +17,7 @@ from mocrop_manifests.versions import VERSION, migrate, newest_version
 
 Row = TypeVar("Row")
 
-__all__ = ["column", "columns", "format_rows", "parse_rows", "read_extras", "read_text"]
+__all__ = ["column", "columns", "format_lines", "format_rows", "parse_rows", "read_extras", "read_text"]
 
 
 def column(
@@ -42,7 +43,12 @@ def columns(row_type: type[Any]) -> tuple[str, ...]:
 
 
 def format_rows(row_type: type[Row], rows: Iterable[Row], extras: Extras | None = None) -> str:
-    """Return the table as RFC 4180 text with LF line ends; floats carry six decimals, None is empty.
+    """Return the table as one text; see `format_lines`."""
+    return "".join(format_lines(row_type, rows, extras))
+
+
+def format_lines(row_type: type[Row], rows: Iterable[Row], extras: Extras | None = None) -> Iterator[str]:
+    """Yield the lines of a table, RFC 4180 with LF ends; floats carry six decimals, None is empty.
 
     Behind the columns of the dataclass stand the version, for tables that have one, and the extras, by the
     first column. Raises ValueError for extras that are named like a column of ours.
@@ -54,12 +60,11 @@ def format_rows(row_type: type[Row], rows: Iterable[Row], extras: Extras | None 
     taken = [name for name in extras.names if name in _known(row_type)]
     if taken:
         raise ValueError(f"columns of the table itself cannot be extras: {', '.join(taken)}")
-    header = (*_known(row_type), *extras.names)
-    lines = [",".join(map(format_cell, header))]
+    yield ",".join(map(format_cell, (*_known(row_type), *extras.names))) + "\n"
+    values_of = operator.attrgetter(*names)
     for row in rows:
-        values = [getattr(row, name) for name in names]
-        lines.append(",".join(map(format_cell, (*values, *versions, *extras.of(values[0])))))
-    return "\n".join(lines) + "\n"
+        values = values_of(row)
+        yield ",".join(map(format_cell, (*values, *versions, *extras.of(values[0])))) + "\n"
 
 
 def parse_rows(row_type: type[Row], text: str, source: str | Path) -> dict[int, Row]:
@@ -92,7 +97,7 @@ def read_extras(row_type: type[Any], path: Path) -> Extras:
     ManifestError, as reading the rows would, where the table cannot be taken apart, is of a newer release, or
     names a clip twice.
     """
-    if not path.exists():
+    if not path.exists() or not _has_extras(row_type, path):
         return Extras()
     table = _complete(row_type, migrate(row_type, parse_raw(read_text(path), path)))
     key = columns(row_type)[0]
@@ -104,6 +109,13 @@ def read_extras(row_type: type[Any], path: Path) -> Extras:
             raise table.fault(line, key, f"{row[place][:200]!r} occurs twice")
         cells[row[place]] = tuple(row[position] for position in positions)
     return Extras(tuple(table.header[position] for position in positions), cells)
+
+
+def _has_extras(row_type: type[Any], path: Path) -> bool:
+    """Say by its header whether a table may have columns that its schema does not know."""
+    with path.open("rb") as stream:
+        header = stream.readline()
+    return header != ",".join(_known(row_type)).encode() + b"\n"
 
 
 def _known(row_type: type[Any]) -> tuple[str, ...]:

@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import re
-from collections import Counter
-from collections.abc import Sequence
 
-from mocrop_manifests import CropRow, DatasetIndex
+from mocrop_manifests import DatasetIndex, RowCount
 
 _FORM_NOTES: dict[str, list[str]] = {
     "webdataset": [
@@ -19,9 +17,9 @@ _FORM_NOTES: dict[str, list[str]] = {
 _SUFFIX = {"webdataset": "tar", "parquet": "parquet"}
 
 
-def dataset_card(index: DatasetIndex, rows: Sequence[CropRow]) -> str:
+def dataset_card(index: DatasetIndex, count: RowCount) -> str:
     """Return the card of a shard set as Markdown with the front matter that `datasets` reads."""
-    return "\n".join([*_front_matter(index), "", *_body(index, rows), ""])
+    return "\n".join([*_front_matter(index), "", *_body(index, count), ""])
 
 
 def _front_matter(index: DatasetIndex) -> list[str]:
@@ -43,16 +41,16 @@ def _front_matter(index: DatasetIndex) -> list[str]:
     ]
 
 
-def _body(index: DatasetIndex, rows: Sequence[CropRow]) -> list[str]:
-    status = Counter(row.status for row in rows)
-    reasons = Counter(row.reason for row in rows if row.reason)
+def _body(index: DatasetIndex, count: RowCount) -> list[str]:
+    status = count.status
     shard, crop = index.config.get("shard", {}), index.config.get("crop", {})
-    method = _word(crop.get("method") or next((row.method for row in rows), "unknown"))
+    method = _word(crop.get("method") or count.method or "unknown")
     table = ["| split | samples | frames | shards |", "|---|---|---|---|"]
     for split in index.splits():
         shards = [entry for entry in index.shards if entry.split == split]
         table.append(f"| {split} | {index.rows(split)} | {sum(s.frames for s in shards)} | {len(shards)} |")
-    why = "; ".join(f"{_word(reason)}: {count}" for reason, count in sorted(reasons.items())) or "none"
+    reasons = sorted(count.reasons.items())
+    why = "; ".join(f"{_word(reason)}: {number}" for reason, number in reasons) or "none"
     return [
         f"# {index.name}",
         "",

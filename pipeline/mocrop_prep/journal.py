@@ -5,6 +5,7 @@ Each line ends with its own checksum: a line that rotted counts as never written
 
 from __future__ import annotations
 
+import dataclasses
 import hashlib
 import json
 import os
@@ -13,15 +14,21 @@ import time
 import typing
 import zlib
 from collections.abc import Collection, Iterator, Mapping
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from pathlib import Path
 from types import TracebackType
 from typing import IO, Any
 
-from mocrop_manifests.files import make_folder, publish_bytes, sync_folder
+from mocrop_manifests.files import make_folder, publish, sync_folder
 
 _SYNC_SECONDS = 1.0
+_BLOCK = 1 << 16
 _LINE = re.compile(rb'(?P<body>\{.*), "crc": "(?P<crc>[0-9a-f]{8})"\}\n', re.DOTALL)
+# what the lines of this release begin with: enough to plan with, without taking all of them apart
+_HEAD = re.compile(rb'\{"clip_id": "([A-Za-z0-9_-]+)", "key": "([^"\\]*)", "status": "(ok|failed)"[,}]')
+_CRC = len(b', "crc": "01234567"}\n')
+_encode = json.JSONEncoder(ensure_ascii=False).encode
+_encode_sorted = json.JSONEncoder(sort_keys=True).encode
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,8 +55,95 @@ class Record:
         """Say whether the clip failed."""
         return self.status == "failed"
 
+    def line(self) -> bytes:
+        """Return the record as a line of a journal; what is empty is left out."""
+        values = {name: value for name in _NAMES if (value := getattr(self, name)) or name in _ALWAYS}
+        body = _encode(values).encode()[:-1]
+        return b'%b, "crc": "%08x"}\n' % (body, zlib.crc32(body))
 
+    @classmethod
+    def of_line(cls, line: bytes) -> Record:
+        """Return the record that `line` returned a line of; raises ValueError for any other line."""
+        record = _record(line)
+        if record is None:
+            raise ValueError("no line of a journal")
+        return record
+
+
+_NAMES = tuple(part.name for part in dataclasses.fields(Record))
+_ALWAYS = frozenset({"clip_id", "key", "status"})
 _KINDS = {name: typing.get_origin(hint) or hint for name, hint in typing.get_type_hints(Record).items()}
+
+
+@dataclass(frozen=True, slots=True)
+class _Place:
+    """Where a clip's last line is, and what planning asks for."""
+
+    offset: int
+    length: int
+    key: str
+    failed: bool
+
+
+class Records(Mapping[str, Record]):
+    """The last record of each clip, read when it is asked for: a million of them fit in memory.
+
+    What a journal appends shows at once. The keys and the failures are known without reading a line again.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self._places: dict[str, _Place] = {}
+        self._stream: IO[bytes] | None = None
+
+    def __getitem__(self, clip_id: str) -> Record:
+        place = self._places[clip_id]
+        if self._stream is None:
+            self._stream = self._path.open("rb")
+        self._stream.seek(place.offset)
+        record = _record(self._stream.read(place.length))
+        # a line with a sound checksum that is no record was forged: the clip is done again
+        return record or Record(clip_id, "", "failed", "internal", "its line in the journal is no record")
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._places)
+
+    def __len__(self) -> int:
+        return len(self._places)
+
+    def __contains__(self, clip_id: object) -> bool:
+        return clip_id in self._places
+
+    def __del__(self) -> None:
+        if self._stream is not None:
+            self._stream.close()
+
+    def key(self, clip_id: str) -> str | None:
+        """Return the key of a clip's record, or None if it has none."""
+        place = self._places.get(clip_id)
+        return None if place is None else place.key
+
+    def has_failed(self, clip_id: str) -> bool:
+        """Say whether there is a record of a clip, and it is of a failure."""
+        place = self._places.get(clip_id)
+        return place is not None and place.failed
+
+    def failures(self) -> Iterator[Record]:
+        """Yield the records of the clips that failed."""
+        return (self[clip_id] for clip_id, place in self._places.items() if place.failed)
+
+    def enter(self, line: bytes, offset: int) -> bool:
+        """Take in a line that stands at `offset` of the file; say whether it is one."""
+        head = _HEAD.match(line)
+        if head is not None and _is_sound(line):
+            clip_id, key, status = (part.decode() for part in head.groups())
+        else:
+            record = _record(line)
+            if record is None:
+                return False
+            clip_id, key, status = record.clip_id, record.key, record.status
+        self._places[clip_id] = _Place(offset, len(line), key, status == "failed")
+        return True
 
 
 class Journal:
@@ -58,6 +152,8 @@ class Journal:
     def __init__(self, path: Path) -> None:
         self._path = path
         self._stream: IO[bytes] | None = None
+        self._records: Records | None = None
+        self._end = 0
         self._synced = 0.0
 
     def __enter__(self) -> Journal:
@@ -65,6 +161,7 @@ class Journal:
         self._drop_torn_line()
         is_new = not self._path.exists()
         self._stream = self._path.open("ab")
+        self._end = self._stream.tell()
         if is_new:
             sync_folder(self._path.parent)
         return self
@@ -79,47 +176,70 @@ class Journal:
 
     def append(self, record: Record) -> None:
         """Write a record through to the system at once, and to the disk at least every second."""
+        self.append_lines([record.line()])
+
+    def append_lines(self, lines: Collection[bytes]) -> None:
+        """Write the lines of records as `append` does."""
         if self._stream is None:
             raise ValueError("the journal is not open")
-        self._stream.write(_line(record))
+        self._stream.write(b"".join(lines))
         self._stream.flush()
+        for line in lines:
+            if self._records is not None:
+                self._records.enter(line, self._end)
+            self._end += len(line)
         now = time.monotonic()
         if now - self._synced > _SYNC_SECONDS:
             os.fsync(self._stream.fileno())
             self._synced = now
 
-    def read(self) -> dict[str, Record]:
-        """Return the last record of each clip."""
-        return {record.clip_id: record for record in self._records() if record is not None}
+    def read(self) -> Records:
+        """Return the last record of each clip; what this journal appends from then on is among them."""
+        self._records = Records(self._path)
+        for offset, line in self._lines():
+            self._records.enter(line, offset)
+        return self._records
 
     def damaged(self) -> int:
         """Return how many lines are not what was written; the clips in them are done again."""
-        return sum(record is None for record in self._records())
+        return sum(_record(line) is None for _, line in self._lines())
 
     def drop(self, clip_ids: Collection[str]) -> None:
         """Forget clips: the file is written anew, with the last record of each of the others."""
-        left = [record for clip_id, record in self.read().items() if clip_id not in clip_ids]
-        publish_bytes(self._path, b"".join(map(_line, left)))
+        records = Journal(self._path).read()
+        with publish(self._path) as temporary, temporary.open("wb") as stream:
+            stream.writelines(record.line() for key, record in records.items() if key not in clip_ids)
 
-    def _records(self) -> Iterator[Record | None]:
+    def _lines(self) -> Iterator[tuple[int, bytes]]:
+        """Yield where each line starts, and the line; what follows the last line end was torn by a crash."""
         try:
-            content = self._path.read_bytes()
+            stream = self._path.open("rb")
         except FileNotFoundError:
             return
-        for line in content.split(b"\n")[:-1]:  # what follows the last line end was torn by a crash
-            yield _record(line + b"\n")
+        offset = 0
+        with stream:
+            for line in stream:
+                if line.endswith(b"\n"):
+                    yield offset, line
+                offset += len(line)
 
     def _drop_torn_line(self) -> None:
         if not self._path.exists():
             return
         with self._path.open("rb+") as stream:
-            content = stream.read()
-            stream.truncate(content.rfind(b"\n") + 1)
+            end = start = stream.seek(0, os.SEEK_END)
+            while start > 0:
+                start = max(0, start - _BLOCK)
+                stream.seek(start)
+                found = stream.read(min(_BLOCK, end - start)).rfind(b"\n")
+                if found >= 0:
+                    stream.truncate(start + found + 1)
+                    return
+            stream.truncate(0)
 
 
-def _line(record: Record) -> bytes:
-    body = json.dumps(asdict(record), ensure_ascii=False).encode()[:-1]
-    return b'%b, "crc": "%08x"}\n' % (body, zlib.crc32(body))
+def _is_sound(line: bytes) -> bool:
+    return line[-_CRC : -_CRC + 10] == b', "crc": "' and line[-11:] == b'%08x"}\n' % zlib.crc32(line[:-_CRC])
 
 
 def _record(line: bytes) -> Record | None:
@@ -136,4 +256,4 @@ def _record(line: bytes) -> Record | None:
 
 def fingerprint(*parts: object) -> str:
     """Return a short hash of JSON-able values: equal inputs, equal fingerprint."""
-    return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()[:20]
+    return hashlib.sha256(_encode_sorted(parts).encode()).hexdigest()[:20]

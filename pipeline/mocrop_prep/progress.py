@@ -33,13 +33,13 @@ class Progress:
     ) -> None:
         self._bar.close()
 
-    def advance(self, *, failed: bool = False) -> None:
-        """Count one more item."""
-        self._done += 1
+    def advance(self, items: int = 1, *, failed: int = 0) -> None:
+        """Count more items."""
+        self._done += items
         self._failed += failed
         if self._failed:
             self._bar.set_postfix_str(f"{self._failed} failed", refresh=False)
-        self._bar.update()
+        self._bar.update(items)
         if self._lines:
             self._say()
 

@@ -6,14 +6,13 @@ import csv
 import io
 import json
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 
 from mocrop_manifests import Clip
 from mocrop_manifests.files import publish_text
 
 from mocrop_prep.clips.paths import cell
 from mocrop_prep.errors import CODES, FALLBACKS
-from mocrop_prep.journal import Record
 from mocrop_prep.workdir import Workdir
 from mocrop_prep.workflow import StageReport
 
@@ -22,24 +21,19 @@ FAILURE_COLUMNS = ("clip_id", "path", "stage", "code", "detail")
 
 def write_reports(workdir: Workdir, clips: Sequence[Clip], reports: Sequence[StageReport]) -> None:
     """Write ``failures.csv`` and ``summary.json`` of a command, and tracebacks where there are any."""
-    paths = {clip.clip_id: clip.path for clip in clips}
+    failed = [(report.stage, record) for report in reports for record in report.failed]
+    ids = {record.clip_id for _, record in failed}
+    paths = {clip.clip_id: clip.path for clip in clips if clip.clip_id in ids}
     failures = [
-        (clip_id, paths[clip_id], record.stage or report.stage, record.code, cell(record.detail))
-        for report in reports
-        for clip_id, record in report.records.items()
-        if record.failed
+        (record.clip_id, paths[record.clip_id], record.stage or stage, record.code, cell(record.detail))
+        for stage, record in failed
     ]
     out = io.StringIO()
     writer = csv.writer(out, lineterminator="\n")
     writer.writerow(FAILURE_COLUMNS)
     writer.writerows(sorted(failures))
     publish_text(workdir.reports / "failures.csv", out.getvalue())
-    tracebacks = [
-        f"{record.clip_id}\n{record.traceback}"
-        for report in reports
-        for record in report.failed
-        if record.traceback
-    ]
+    tracebacks = [f"{record.clip_id}\n{record.traceback}" for _, record in failed if record.traceback]
     if tracebacks:
         publish_text(workdir.reports / "tracebacks.txt", "\n".join(tracebacks))
     else:
@@ -61,21 +55,18 @@ def summary_table(reports: Sequence[StageReport]) -> list[str]:
         lines += [f"  {line}" for line in report.lines]
     codes = Counter(record.code for report in reports for record in report.failed)
     lines += [f"  {count} failed with {code}: {CODES[code]}" for code, count in sorted(codes.items())]
-    reasons = Counter(
-        row.reason for report in reports for row in report.rows if row.status == "fallback" and row.reason
-    )
+    reasons = sum((report.fallbacks for report in reports), Counter[str]())
     lines += [f"  {count} fell back, {code}: {FALLBACKS[code]}" for code, count in sorted(reasons.items())]
     return lines
 
 
 def _summary(report: StageReport) -> dict[str, object]:
-    records: Mapping[str, Record] = report.records
     return {
         "stage": report.stage,
-        "clips": len(records),
+        "clips": len(report.records),
         "reused": report.reused,
         "failed": dict(Counter(record.code for record in report.failed)),
-        "status": dict(Counter(row.status for row in report.rows)),
+        "status": dict(report.status),
         "seconds": round(report.seconds, 3),
-        "worker_seconds": round(sum(record.seconds for record in records.values()), 3),
+        "worker_seconds": round(report.worker_seconds, 3),
     }

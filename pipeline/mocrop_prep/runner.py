@@ -24,10 +24,19 @@ from mocrop_prep.config import JobSettings, RunSettings
 from mocrop_prep.errors import FirstFailure, Stopped
 from mocrop_prep.journal import Journal, Record
 from mocrop_prep.progress import Progress
+from mocrop_prep.queue import LARGEST_BATCH, Queue, Tally
 from mocrop_prep.warden import Warden, markers
-from mocrop_prep.worker import LONGEST_TRACEBACK, NOT_FOR_WORKERS, Task, Work, attempt, become_worker
+from mocrop_prep.worker import (
+    LONGEST_TRACEBACK,
+    NOT_FOR_WORKERS,
+    Outcome,
+    Task,
+    Work,
+    attempt_all,
+    become_worker,
+)
 
-__all__ = ["Task", "Work", "first_failure", "run_tasks", "start_work", "worker_count", "workers"]
+__all__ = ["Tally", "Task", "Work", "first_failure", "run_tasks", "start_work", "worker_count", "workers"]
 
 _TRIES = 2
 
@@ -39,43 +48,46 @@ def worker_count(settings: JobSettings) -> int:
 
 def run_tasks(
     work: Work,
-    tasks: Sequence[Task],
+    tasks: Mapping[str, Task],
     *,
     settings: RunSettings,
     journal: Journal,
     inflight: Path,
     label: str,
     quiet: bool,
-) -> dict[str, Record]:
-    """Call `work(*task.arguments)` for each task; record and return how each ended.
+) -> Tally:
+    """Call `work(*task.arguments)` for each task, by clip id; record in the journal how each ended.
 
     `work` returns what goes into the record, or raises; nothing that it raises stops the others. A clip
     that kills its worker is tried apart once more, and then recorded as worker-died; one that goes over a
     limit of the settings is ended and recorded. Raises FirstFailure if the settings ask for that, and Stopped
     when a signal ends the work; what was done until then is recorded.
     """
-    records: dict[str, Record] = {}
-    waiting = {task.clip_id: task for task in tasks}
+    queue = Queue(tasks, 1 if settings.fail_fast else LARGEST_BATCH)
     make_folder(inflight)
     with journal, Progress(label, len(tasks), quiet=quiet) as progress, Warden(inflight, settings) as warden:
         try:
-            while waiting:
-                with closing(_round(work, waiting, settings, inflight, warden)) as ended:
-                    for record in ended:
-                        journal.append(record)
-                        records[record.clip_id] = record
-                        waiting.pop(record.clip_id)
-                        progress.advance(failed=record.failed)
-                        if record.failed and settings.fail_fast:
-                            raise FirstFailure(first_failure(record, label, len(waiting)))
+            while queue.left:
+                with closing(_round(work, queue, settings, inflight, warden)) as ended:
+                    for outcomes in ended:
+                        journal.append_lines([outcome.line for outcome in outcomes])
+                        queue.note(outcomes)
+                        progress.advance(len(outcomes), failed=sum(each.failed for each in outcomes))
+                        _fail_fast(outcomes, settings, label, queue.left)
         except KeyboardInterrupt:
             raise Stopped(
-                f"stopped in {label}: {len(records)} of {len(tasks)} clips are done and kept; "
+                f"stopped in {label}: {queue.tally.clips} of {len(tasks)} clips are done and kept; "
                 "the same command goes on from there"
             ) from None
         finally:
             _clear(inflight)
-    return records
+    return queue.tally
+
+
+def _fail_fast(outcomes: Sequence[Outcome], settings: RunSettings, label: str, left: int) -> None:
+    for outcome in outcomes:
+        if outcome.failed and settings.fail_fast:
+            raise FirstFailure(first_failure(Record.of_line(outcome.line), label, left))
 
 
 def first_failure(record: Record, label: str, left: int) -> str:
@@ -87,23 +99,23 @@ def first_failure(record: Record, label: str, left: int) -> str:
 
 
 def _round(
-    work: Work, waiting: Mapping[str, Task], settings: RunSettings, inflight: Path, warden: Warden
-) -> Generator[Record, None, None]:
-    """Yield the records of clips until all are done or a worker dies, and then of those that it had."""
+    work: Work, queue: Queue, settings: RunSettings, inflight: Path, warden: Warden
+) -> Generator[Sequence[Outcome], None, None]:
+    """Yield the outcomes of clips until all are done or a worker dies, and then of those that it had."""
     _clear(inflight)
     try:
-        yield from _parallel(work, list(waiting.values()), settings, inflight)
+        yield from _parallel(work, queue, settings, inflight)
     except BrokenProcessPool:
-        ended = [waiting[clip_id] for clip_id in waiting if warden.sentence(clip_id)]
-        marked = {marker.clip_id for marker in markers(inflight)}
+        marked = [marker.clip_id for marker in markers(inflight) if queue.waits_for(marker.clip_id)]
+        ended = [clip_id for clip_id in marked if warden.sentence(clip_id)]
         if ended:
             # no other is to blame: those that went down with it go on
-            yield from [_sentenced(task, inflight, warden) for task in ended]
-        elif begun := [task for task in waiting.values() if task.clip_id in marked]:
-            yield from _apart(work, begun, settings, inflight, warden, tries=_TRIES - 1)
+            yield [_sentenced(queue.task(clip_id), inflight, warden) for clip_id in ended]
+        elif marked:
+            yield from _apart(work, queue.some(marked), settings, inflight, warden, tries=_TRIES - 1)
         else:
             # a worker that dies between two clips marks none: any of the next could have been its last
-            following = list(waiting.values())[: worker_count(settings)]
+            following = queue.some(queue.next_ones(worker_count(settings)))
             yield from _apart(work, following, settings, inflight, warden, tries=_TRIES)
 
 
@@ -175,28 +187,29 @@ def _undisturbed() -> Iterator[list[int]]:
             signal.signal(number, handler)
 
 
-def _parallel(work: Work, tasks: Sequence[Task], settings: RunSettings, inflight: Path) -> Iterator[Record]:
-    jobs = min(worker_count(settings), len(tasks))
-    dispatch = {}
+def _parallel(work: Work, queue: Queue, settings: RunSettings, inflight: Path) -> Iterator[Sequence[Outcome]]:
+    jobs = min(worker_count(settings), queue.left)
+    dispatch: dict[str, Any] = {"batch_size": 1}
     if settings.backend == "loky":
         # joblib runs a single job in this process, which a deadly clip would take along: so two workers stand
-        # ready, and one clip at a time is handed out
-        dispatch = {"pre_dispatch": 1, "batch_size": 1} if jobs == 1 else {}
+        # ready, and one batch at a time is handed out
+        dispatch |= {"pre_dispatch": 1} if jobs == 1 else {}
         jobs = max(2, jobs)
     with workers(settings, jobs):
-        calls = (joblib.delayed(attempt)(work, task, inflight) for task in tasks)
+        batches = queue.batches(jobs)
+        calls = (joblib.delayed(attempt_all)(work, batch, inflight) for batch in batches)
         yield from start_work(calls, return_as="generator_unordered", **dispatch)
 
 
 def _apart(
     work: Work, tasks: Sequence[Task], settings: RunSettings, inflight: Path, warden: Warden, *, tries: int
-) -> Iterator[Record]:
+) -> Iterator[Sequence[Outcome]]:
     """Try suspects again, each in a process of its own, so that none can hurt another."""
     _clear(inflight)
     pools: list[ProcessPoolExecutor] = []
     stopped = threading.Event()
 
-    def alone(task: Task) -> Record:
+    def alone(task: Task) -> Sequence[Outcome]:
         signal.pthread_sigmask(signal.SIG_BLOCK, NOT_FOR_WORKERS)
         for _ in range(tries):
             with ProcessPoolExecutor(1, initializer=become_worker, initargs=(os.getpid(),)) as pool:
@@ -204,12 +217,12 @@ def _apart(
                 if stopped.is_set():
                     raise KeyboardInterrupt
                 try:
-                    record: Record = pool.submit(attempt, work, task, inflight).result()
-                    return record
+                    outcomes: list[Outcome] = pool.submit(attempt_all, work, [task], inflight).result()
+                    return outcomes
                 except BrokenProcessPool:
                     if warden.sentence(task.clip_id):
                         break
-        return _sentenced(task, inflight, warden)
+        return [_sentenced(task, inflight, warden)]
 
     with ThreadPoolExecutor(max_workers=worker_count(settings)) as threads:
         futures = [threads.submit(alone, task) for task in tasks]
@@ -225,17 +238,17 @@ def _apart(
             raise
 
 
-def _sentenced(task: Task, inflight: Path, warden: Warden) -> Record:
-    """Return the record of a clip whose worker is dead, with what the worker could still say."""
+def _sentenced(task: Task, inflight: Path, warden: Warden) -> Outcome:
+    """Return the outcome of a clip whose worker is dead, with what the worker could still say."""
     trace = "".join(_read(marker.trace) for marker in markers(inflight) if marker.clip_id == task.clip_id)
     sentence = warden.sentence(task.clip_id)
     if sentence is not None:
-        return task.failed(sentence.code, sentence.detail, trace)
+        return Outcome.of(task.failed(sentence.code, sentence.detail, trace))
     detail = (
         f"its worker died {_TRIES} times: killed, out of memory, or a fault in native code "
         "(--retry-failed tries it again)"
     )
-    return task.failed("worker-died", detail, trace)
+    return Outcome.of(task.failed("worker-died", detail, trace))
 
 
 def _start_tracker() -> None:

@@ -27,6 +27,7 @@ from mocrop_prep.samples import (
     read_samples,
     tar_bytes,
 )
+from mocrop_prep.workdir import sample_name
 
 SPLIT_ORDER = ("train", "val", "test")
 _ROW_GROUP = 100
@@ -34,13 +35,29 @@ _ROW_GROUP = 100
 
 @dataclass(frozen=True, slots=True)
 class SampleFile:
-    """A finished sample on disk, with what the layout needs to know of it."""
+    """A finished sample that waits for its shard, with what the layout needs to know of it.
+
+    `key` tells it from samples of other settings; `digest` is the SHA-256 of the file, empty if not known.
+    """
 
     clip_id: str
     split: str
-    path: Path
+    key: str
     frames: int
-    bytes: int
+    size: int
+    digest: bytes = b""
+
+    @property
+    def name(self) -> str:
+        """Return the name of the file."""
+        return sample_name(self.clip_id, self.key)
+
+    def is_whole(self, folder: Path) -> bool:
+        """Say whether the file in this folder is as it was written."""
+        try:
+            return not self.digest or bytes.fromhex(sha256(folder / self.name)) == self.digest
+        except OSError:
+            return False
 
 
 @dataclass(frozen=True, slots=True)
@@ -135,7 +152,7 @@ def plan_shards(samples: Iterable[SampleFile], settings: ShardSettings) -> list[
     suffix = FORMS[settings.format].suffix
     plans = []
     for split in sorted(by_split, key=SPLIT_ORDER.index):
-        order = _train_order(settings.seed) if split == "train" else _by_id
+        order: Callable[[SampleFile], Any] = _train_order(settings.seed) if split == "train" else _by_id
         parts = _cut(sorted(by_split[split], key=order), settings)
         plans += [
             ShardPlan(f"{split}-{number:06d}{suffix}", split, tuple(part))
@@ -145,14 +162,21 @@ def plan_shards(samples: Iterable[SampleFile], settings: ShardSettings) -> list[
 
 
 def write_shard(
-    plan: ShardPlan, folder: Path, settings: ShardSettings, classes: Sequence[str]
+    plan: ShardPlan, waiting: Path, folder: Path, settings: ShardSettings, classes: Sequence[str]
 ) -> dict[str, Any]:
-    """Write one shard atomically; return its ShardEntry as a dict. A damaged sample raises ClipError."""
+    """Write one shard atomically from the samples in `waiting`; return its ShardEntry as a dict.
+
+    Where samples are not what was written, nothing is, and `lost` names their clips. A sample that was
+    damaged before its checksum was taken raises ClipError.
+    """
+    lost = [sample.clip_id for sample in plan.samples if not sample.is_whole(waiting)]
+    if lost:
+        return {"lost": lost}
     target = folder / plan.file
     with publish(target) as temporary:
         rows = FORMS[settings.format].write(
             temporary,
-            (load_sample(sample.path) for sample in plan.samples),
+            (load_sample(waiting / sample.name) for sample in plan.samples),
             per_frame=settings.sample == "frame",
             classes=classes,
         )
@@ -259,9 +283,9 @@ def _by_id(sample: SampleFile) -> str:
     return sample.clip_id
 
 
-def _train_order(seed: int) -> Callable[[SampleFile], str]:
-    def key(sample: SampleFile) -> str:
-        return hashlib.sha256(f"{seed}:order:{sample.clip_id}".encode()).hexdigest()
+def _train_order(seed: int) -> Callable[[SampleFile], bytes]:
+    def key(sample: SampleFile) -> bytes:
+        return hashlib.sha256(f"{seed}:order:{sample.clip_id}".encode()).digest()
 
     return key
 
@@ -271,7 +295,7 @@ def _cut(samples: Sequence[SampleFile], settings: ShardSettings) -> list[list[Sa
     parts: list[list[SampleFile]] = []
     filled = 0
     for sample in samples:
-        size = sample.bytes if unit == "bytes" else sample.frames if settings.sample == "frame" else 1
+        size = sample.size if unit == "bytes" else sample.frames if settings.sample == "frame" else 1
         if not parts or filled + size > limit:
             parts.append([])
             filled = 0

@@ -18,9 +18,9 @@ import numpy as np
 import pyarrow as pa
 from joblib.externals.loky.process_executor import BrokenProcessPool
 from mocrop_manifests import (
-    CropRow,
     DatasetIndex,
     ManifestError,
+    RowCount,
     ShardEntry,
     __version__,
     read_dataset,
@@ -32,7 +32,7 @@ from mocrop_manifests.files import publish_bytes, publish_text, remove, sha256
 from mocrop_prep.card import dataset_card
 from mocrop_prep.config import JobSettings, ShardSettings
 from mocrop_prep.errors import UsageError
-from mocrop_prep.journal import fingerprint
+from mocrop_prep.journal import Records, fingerprint
 from mocrop_prep.runner import start_work, worker_count, workers
 from mocrop_prep.samples import clip_members, tar_bytes
 from mocrop_prep.shards import FORMS, SampleFile, ShardPlan, plan_shards, write_shard
@@ -52,6 +52,14 @@ class SetRequest:
     config: Mapping[str, Any]
 
 
+class SamplesLost(Exception):  # noqa: N818  it is no error of the program
+    """Samples that waited for their shards are not what was written; `clip_ids` are to be done again."""
+
+    def __init__(self, clip_ids: Sequence[str]) -> None:
+        super().__init__(clip_ids)
+        self.clip_ids = frozenset(clip_ids)
+
+
 class ShardSet:
     """A shard set of a WORKDIR: what is on disk of it, and how it comes about.
 
@@ -67,13 +75,22 @@ class ShardSet:
         self._made_from = note["made_from"] if note else ""
 
     def sample_file(self, clip_id: str, key: str) -> Path:
-        """Return where a sample waits for its shard; the key keeps samples of other settings apart."""
-        return self._workdir.samples(self.name) / f"{clip_id}.{key}.tar"
+        """Return where a sample waits for its shard."""
+        return self._workdir.sample(self.name, clip_id, key)
 
-    def holds(self, clip_id: str, key: str, sample: Mapping[str, Any]) -> bool:
-        """Say whether a finished sample is in the set, or waits as it was written."""
-        waiting = self.sample_file(clip_id, key)
-        return self.keys.get(clip_id) == key or (waiting.exists() and sha256(waiting) == sample["sha256"])
+    def holds(self, records: Records, clip_id: str) -> bool:
+        """Say whether a finished sample is in the set, or waits with the size that it was written with.
+
+        Whether one that waits is whole shows when it is put into its shard.
+        """
+        key = records.key(clip_id) or ""
+        if self.keys.get(clip_id) == key:
+            return True
+        try:
+            size: int = records[clip_id].data["sample"]["bytes"]
+            return self.sample_file(clip_id, key).stat().st_size == size
+        except OSError:
+            return False
 
     def is_current(self, keys: Mapping[str, str], request: SetRequest) -> bool:
         """Say whether the set on disk is the one asked for: same clips, manifest, settings and libraries."""
@@ -106,16 +123,18 @@ class ShardSet:
         self,
         request: SetRequest,
         keys: Mapping[str, str],
-        samples: Sequence[SampleFile],
-        rows: Sequence[CropRow],
+        samples: Iterable[SampleFile],
+        count: RowCount,
         run: JobSettings,
     ) -> DatasetIndex:
-        """Write the shards of a set, its card and then its index; shards of an older layout go last."""
+        """Write the shards of a set, its card and then its index; shards of an older layout go last.
+
+        Raises SamplesLost before anything of the set but shards is written.
+        """
         folder = self.folder
         remove(folder / "dataset.json")
-        classes = class_names(rows)
-        plans = plan_shards(samples, request.settings)
-        entries = self._write_shards(plans, request.settings, classes, run)
+        classes = count.class_names()
+        entries = self._write_shards(plan_shards(samples, request.settings), request.settings, classes, run)
         index = DatasetIndex(
             name=request.name,
             storage=request.settings.format,
@@ -127,7 +146,7 @@ class ShardSet:
             config=dict(request.config),
             versions=_versions(),
         )
-        publish_text(folder / "README.md", dataset_card(index, rows))
+        publish_text(folder / "README.md", dataset_card(index, count))
         publish_text(folder / "dataset.json", write_dataset(index))
         note = {
             "dataset": sha256(folder / "dataset.json"),
@@ -151,13 +170,20 @@ class ShardSet:
         # one shard is written here: workers would take longer to start
         how = run if len(plans) > 1 or run.backend != "loky" else JobSettings(backend="sequential")
         jobs = max(1, min(worker_count(run), len(plans)))
-        calls = [joblib.delayed(write_shard)(plan, self.folder, settings, classes) for plan in plans]
+        waiting = self._workdir.samples(self.name)
         for _ in range(_TRIES):
+            calls = (
+                joblib.delayed(write_shard)(plan, waiting, self.folder, settings, classes) for plan in plans
+            )
             try:
                 with workers(how, jobs):
-                    return list(start_work(calls))
+                    entries = list(start_work(calls))
             except BrokenProcessPool:
                 continue
+            lost = [clip_id for entry in entries for clip_id in entry.get("lost", ())]
+            if lost:
+                raise SamplesLost(lost)
+            return entries
         raise UsageError(
             f"{self.folder}: a worker that wrote shards was killed {_TRIES} times; take fewer --jobs if "
             "memory was short, and the same command goes on from there"
@@ -200,12 +226,6 @@ def read_note(workdir: Workdir, name: str) -> dict[str, Any] | None:
 def noted_names(workdir: Workdir) -> list[str]:
     """Return the names of the sets that were published, whether or not they are still there."""
     return sorted(path.stem.removeprefix("set-") for path in (workdir.root / "journal").glob("set-*.json"))
-
-
-def class_names(rows: Iterable[CropRow]) -> list[str]:
-    """Return the class names by label; a label that no row has is named after its number."""
-    names = {row.label: row.label_name for row in rows}
-    return [names.get(label, f"class-{label}") for label in range(max(names, default=-1) + 1)]
 
 
 def describe_set(index: DatasetIndex, folder: Path) -> str:

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 
 from mocrop_manifests import ManifestError, read_crops, read_dataset
 
 from mocrop_prep.config import RunSettings
 from mocrop_prep.errors import CODES
-from mocrop_prep.journal import Record
+from mocrop_prep.journal import Records
 from mocrop_prep.shardset import describe_set
 from mocrop_prep.workdir import Workdir
 from mocrop_prep.workflow import Foresight, Session, foresee_recorded, stale_files
@@ -26,8 +26,7 @@ def status_lines(workdir: Workdir) -> Iterator[str]:
     session = Session(workdir, clips, RunSettings(), quiet=True)
     foresights = {foresight.stage: foresight for foresight in foresee_recorded(session)}
     for stage in workdir.stages():
-        records = {k: v for k, v in workdir.journal(stage).read().items() if k in ids}
-        yield from _stage_lines(stage, records, len(clips))
+        yield from _stage_lines(stage, workdir.journal(stage).read(), ids)
         if stage in foresights:
             yield from _to_do(foresights[stage])
     for name in workdir.manifest_names():
@@ -41,10 +40,9 @@ def status_lines(workdir: Workdir) -> Iterator[str]:
 def foresight_lines(foresight: Foresight) -> Iterator[str]:
     """Yield what a stage would do, and why."""
     plan = foresight.plan
-    good = len(plan.reused)
-    failed = sum(record.failed for record in (*plan.reused.values(), *plan.carried.values()))
+    failed = len(plan.known_failures)
     left = f", {failed} of them failed: --retry-failed tries again" if failed else ""
-    yield f"{foresight.stage}: {len(plan.why)} to do, {good} done before{left}"
+    yield f"{foresight.stage}: {len(plan.why)} to do, {plan.reused} done before{left}"
     yield from (f"    {count} x {reason}" for reason, count in foresight.reasons)
     yield from (f"    {change}" for change in foresight.changes)
 
@@ -54,9 +52,10 @@ def _to_do(foresight: Foresight) -> Iterator[str]:
         yield f"            {count} to do: {reason}"
 
 
-def _stage_lines(stage: str, records: dict[str, Record], clips: int) -> Iterator[str]:
-    failed = [record for record in records.values() if record.failed]
-    yield f"{stage:<11} {len(records)} of {clips} done, {len(failed)} failed"
+def _stage_lines(stage: str, records: Records, ids: Collection[str]) -> Iterator[str]:
+    done = sum(clip_id in ids for clip_id in records)
+    failed = [record for record in records.failures() if record.clip_id in ids]
+    yield f"{stage:<11} {done} of {len(ids)} done, {len(failed)} failed"
     for code, count in sorted(Counter(record.code for record in failed).items()):
         example = next(record for record in failed if record.code == code)
         yield f"            {count} x {code} ({CODES.get(code, 'unknown code')}), such as {example.clip_id}"

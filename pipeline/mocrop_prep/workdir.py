@@ -75,6 +75,10 @@ class Workdir:
         """Return the folder in which the samples of an unfinished shard set wait."""
         return self.root / "journal" / f"samples-{name}"
 
+    def sample(self, name: str, clip_id: str, key: str) -> Path:
+        """Return where a sample waits for its shard; the key keeps samples of other settings apart."""
+        return self.samples(name) / sample_name(clip_id, key)
+
     def journal(self, stage: str) -> Journal:
         """Return a stage's journal; crop, shard and run have one for each name, as `crop-NAME`."""
         return Journal(self.root / "journal" / f"{stage}.jsonl")
@@ -167,6 +171,11 @@ def _holder(lock: IO[str]) -> str:
             return holder
         time.sleep(_LOOK_SECONDS)
     return "that has not said its number"
+
+
+def sample_name(clip_id: str, key: str) -> str:
+    """Return the name of the file in which a sample waits for its shard."""
+    return f"{clip_id}.{key}.tar"
 
 
 def open_workdir(root: Path) -> Workdir:

@@ -10,7 +10,7 @@ import signal
 import threading
 import time
 import traceback
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import IO, Any
@@ -21,7 +21,7 @@ import pyarrow as pa
 from mocrop_prep.clips.paths import escape
 from mocrop_prep.errors import NOT_WRITTEN, ClipError
 from mocrop_prep.journal import Record, fingerprint
-from mocrop_prep.warden import marker_file, trace_file
+from mocrop_prep.warden import Mark, trace_file
 
 Work = Callable[..., dict[str, Any]]
 LONGEST_TRACEBACK = 4000
@@ -30,6 +30,7 @@ NOT_FOR_WORKERS = (signal.SIGINT, signal.SIGHUP)
 """Signals that reach the whole process group: the parent alone decides what they mean."""
 
 _traces: list[IO[str]] = []  # in each worker, the open file for its last traceback
+_marks: dict[Path, Mark] = {}  # and the one in which it says what it is at
 _WATCH_SECONDS = 0.25
 
 
@@ -54,13 +55,40 @@ class Task:
         return Record(self.clip_id, self.key, "failed", code, detail, traceback=trace, inputs=self.inputs)
 
 
-def attempt(work: Work, task: Task, inflight: Path) -> Record:
-    """Run one task in a worker and turn whatever happens into a record."""
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """How a task ended: its record as a line of the journal, and what the parent must know of it."""
+
+    clip_id: str
+    failed: bool
+    seconds: float
+    line: bytes
+
+    @classmethod
+    def of(cls, record: Record) -> Outcome:
+        """Return the outcome that a record tells of."""
+        return cls(record.clip_id, record.failed, record.seconds, record.line())
+
+
+def attempt_all(work: Work, tasks: Sequence[Task], inflight: Path) -> list[Outcome]:
+    """Run tasks in a worker, one after the other, and turn whatever happens into records."""
     _one_thread_a_library()
+    mark = None
+    # threads of one process would share a mark; and there is no worker that could die alone
     if multiprocessing.parent_process() is not None:
         _leave_traces_in(trace_file(inflight, os.getpid()))
-    marker = marker_file(inflight, os.getpid(), task.clip_id)
-    marker.touch()
+        mark = _mark(inflight)
+    outcomes = []
+    for task in tasks:
+        if mark is not None:
+            mark.at(task.clip_id)
+        outcomes.append(Outcome.of(_attempt(work, task)))
+    if mark is not None:
+        mark.between()
+    return outcomes
+
+
+def _attempt(work: Work, task: Task) -> Record:
     started = time.perf_counter()
     try:
         record = Record(task.clip_id, task.key, "ok", data=work(*task.arguments), inputs=task.inputs)
@@ -77,8 +105,6 @@ def attempt(work: Work, task: Task, inflight: Path) -> Record:
         record = _failure(task, code, f"{error.filename or 'a file'}: {error.strerror or error}")
     except Exception as error:  # noqa: BLE001  a fault of ours in one clip must not cost the others
         record = _failure(task, "internal", f"{type(error).__name__}: {error}")
-    finally:
-        marker.unlink(missing_ok=True)
     return replace(record, seconds=round(time.perf_counter() - started, 4))
 
 
@@ -108,6 +134,16 @@ def _one_thread_a_library() -> None:
     """Keep libraries to one thread each: the parallelism is over clips."""
     cv2.setNumThreads(1)
     pa.set_cpu_count(1)
+
+
+def _mark(inflight: Path) -> Mark:
+    known = _marks.get(inflight)
+    if known is None or known.is_gone:
+        for old in _marks.values():
+            old.close()
+        _marks.clear()
+        _marks[inflight] = Mark(inflight, os.getpid())
+    return _marks[inflight]
 
 
 def _leave_traces_in(path: Path) -> None:

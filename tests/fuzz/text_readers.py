@@ -93,7 +93,7 @@ def journal(folder: Path, data: bytes) -> bool:
     accepted = False
     for content in (data, repair.journal_lines(data)):
         path.write_bytes(content)
-        found = attempt(lambda: Journal(path).read()) or {}
+        found = dict(attempt(lambda: Journal(path).read()) or {})
         accepted |= bool(found)
         for clip_id, record in found.items():
             require(type(clip_id) is str and record.clip_id == clip_id, "records lie under their clip ids")

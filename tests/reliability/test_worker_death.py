@@ -37,15 +37,17 @@ def work_on(
         Task(f"{number:02d}", {"source": f"{number}"}, (kind, folder / f"{number:02d}.diary"))
         for number, kind in enumerate(kinds)
     ]
-    return run_tasks(
+    journal = Journal(folder / "stage.jsonl")
+    run_tasks(
         deed,
-        tasks,
+        {task.clip_id: task for task in tasks},
         settings=RunSettings(jobs=jobs, backend=backend, **limits),
-        journal=Journal(folder / "stage.jsonl"),
+        journal=journal,
         inflight=folder / "inflight",
         label="deeds",
         quiet=True,
     )
+    return dict(journal.read())
 
 
 def tries(folder: Path, number: int) -> int:

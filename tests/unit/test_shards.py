@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import tarfile
+from dataclasses import replace
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
@@ -47,12 +48,12 @@ def files_of(folder: Path, samples: list[Sample]) -> tuple[SampleFile, ...]:
         path = folder / f"{sample.info.clip_id}.key.tar"
         path.write_bytes(tar_bytes(clip_members(sample)))
         size = path.stat().st_size
-        files.append(SampleFile(sample.info.clip_id, sample.info.split, path, len(sample.jpegs), size))
+        files.append(SampleFile(sample.info.clip_id, sample.info.split, "key", len(sample.jpegs), size))
     return tuple(files)
 
 
 def file_of(clip_id: str, split: str = "train", frames: int = 1, size: int = 1) -> SampleFile:
-    return SampleFile(clip_id, split, Path(f"{clip_id}.tar"), frames, size)
+    return SampleFile(clip_id, split, "key", frames, size)
 
 
 class TestForms:
@@ -155,7 +156,7 @@ class TestWriteShard:
         options = ShardSettings(format=form, sample="frame" if per_frame else "clip")
         (plan,) = plan_shards(files_of(tmp_path, samples), options)
         (tmp_path / "out").mkdir()
-        entry = write_shard(plan, tmp_path / "out", options, CLASSES)
+        entry = write_shard(plan, tmp_path, tmp_path / "out", options, CLASSES)
         path = tmp_path / "out" / plan.file
         assert entry == {
             "file": f"train-000000{FORMS[form].suffix}",
@@ -175,18 +176,39 @@ class TestWriteShard:
         self, tmp_path: Path, content: bytes | None
     ) -> None:
         files = files_of(tmp_path, [make_sample(number) for number in range(3)])
-        files[1].path.unlink()
+        path = tmp_path / files[1].name
+        path.unlink()
         if content is not None:
-            files[1].path.write_bytes(content)
-        with pytest.raises(ClipError, match=files[1].path.name) as raised:
-            load_sample(files[1].path)
+            path.write_bytes(content)
+        with pytest.raises(ClipError, match=path.name) as raised:
+            load_sample(path)
         assert raised.value.code == "bad-intermediate"
         for form in FORMS:
             (tmp_path / form).mkdir()
             plan = ShardPlan("train-000000", "train", files)
-            with pytest.raises(ClipError, match=files[1].path.name):
-                write_shard(plan, tmp_path / form, ShardSettings(format=form), CLASSES)
+            with pytest.raises(ClipError, match=path.name):
+                write_shard(plan, tmp_path, tmp_path / form, ShardSettings(format=form), CLASSES)
             assert list((tmp_path / form).iterdir()) == []
+
+    def test_samples_that_are_not_what_was_written_are_named_and_nothing_is_written(
+        self, tmp_path: Path
+    ) -> None:
+        samples = [make_sample(number) for number in range(4)]
+        files = tuple(
+            replace(file, digest=bytes.fromhex(sha256(tmp_path / file.name)))
+            for file in files_of(tmp_path, samples)
+        )
+        (tmp_path / "out").mkdir()
+        plan, options = ShardPlan("train-000000.tar", "train", files), ShardSettings()
+        flipped = bytearray((tmp_path / files[1].name).read_bytes())
+        flipped[700] ^= 1
+        (tmp_path / files[1].name).write_bytes(flipped)
+        (tmp_path / files[3].name).unlink()
+        lost = write_shard(plan, tmp_path, tmp_path / "out", options, CLASSES)
+        assert lost == {"lost": [files[1].clip_id, files[3].clip_id]}
+        assert list((tmp_path / "out").iterdir()) == []
+        files_of(tmp_path, samples)
+        assert write_shard(plan, tmp_path, tmp_path / "out", options, CLASSES)["rows"] == 4
 
 
 PLANNED = st.lists(
@@ -223,7 +245,7 @@ class TestPlan:
         limit = {"1KB": 1000, "7KB": 7000, "256MB": 256_000_000}[shard_size] if in_bytes else int(shard_size)
 
         def weight(file: SampleFile) -> int:
-            return file.bytes if in_bytes else file.frames if sample == "frame" else 1
+            return file.size if in_bytes else file.frames if sample == "frame" else 1
 
         for plan in plans:
             assert plan.samples

@@ -47,6 +47,8 @@ def cell(name: str) -> str:
 
 def unescape(text: str) -> str:
     """Return the name that `escape` or `cell` was given, undecodable bytes as os.fsdecode writes them."""
+    if "\\" not in text:
+        return text
 
     def replace(match: re.Match[str]) -> str:
         if match[1] is None:

@@ -27,19 +27,21 @@ class Crew:
     folder: Path
     quiet: bool
 
-    def do(self, work: Work, tasks: Sequence[Task], label: str) -> dict[str, Record]:
+    def do(self, work: Work, tasks: Sequence[Task], label: str) -> Mapping[str, Record]:
         """Return the record of each task."""
         if not tasks:
             return {}
-        return run_tasks(
+        journal = Journal(self.folder / f"{label}.jsonl")
+        run_tasks(
             work,
-            tasks,
+            {task.clip_id: task for task in tasks},
             settings=self.run,
-            journal=Journal(self.folder / f"{label}.jsonl"),
+            journal=journal,
             inflight=self.folder / "inflight",
             label=label,
             quiet=self.quiet,
         )
+        return journal.read()
 
 
 @dataclass(frozen=True, slots=True)

@@ -135,7 +135,7 @@ def _find(
     search that opens few shards.
     """
     settings = dataclasses.replace(ShardSettings(**index.config["shard"]), shard_size=_ONE_SHARD)
-    members = [SampleFile(row.clip_id, row.split, folder, frames=0, bytes=0) for row in rows]
+    members = [SampleFile(row.clip_id, row.split, "", frames=0, size=0) for row in rows]
     for plan in plan_shards(members, settings):
         shards = [shard for shard in index.shards if shard.split == plan.split]
         places = {sample.clip_id: place for place, sample in enumerate(plan.samples)}

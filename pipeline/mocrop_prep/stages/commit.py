@@ -5,40 +5,62 @@ from __future__ import annotations
 import stat
 from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, contextmanager
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from mocrop_manifests import Clip, CropRow
 from mocrop_manifests.files import publish, sha256, temporary_beside
 
+from mocrop_prep.clips import source_path
 from mocrop_prep.config import CropSettings, ShardSettings, TranscodeSettings
 from mocrop_prep.errors import ClipError
-from mocrop_prep.stages.crop import crop_clip
+from mocrop_prep.stages.crop import crop_clip, packed
 from mocrop_prep.stages.extract import extract_clip
 from mocrop_prep.stages.fused import fuse_clip
 from mocrop_prep.stages.shard import shard_clip
 from mocrop_prep.stages.transcode import transcode_clip
+from mocrop_prep.workdir import Workdir
 
 
 @dataclass(frozen=True, slots=True)
 class FusedJob:
     """One clip of a fused run.
 
+    `made` is the shard set that its sample is for, and `key` tells its sample from those of other settings.
     `kept` is the record of a transcoded clip that can be used, or empty; `keep` says that intermediates are
     wanted.
     """
 
     clip: Clip
-    source: Path
-    video: Path
-    motion: Path
-    sample: Path
+    key: str
+    kept: Mapping[str, Any]
+    workdir: Workdir
+    name: str
     transcode: TranscodeSettings
     crop: CropSettings
     shard: ShardSettings
     keep: bool
-    kept: Mapping[str, Any]
+
+    @property
+    def source(self) -> Path:
+        """Return where the clip's video is."""
+        return source_path(self.workdir.source, self.clip)
+
+    @property
+    def video(self) -> Path:
+        """Return where its transcoded video is kept."""
+        return self.workdir.transcoded(self.clip.clip_id)
+
+    @property
+    def motion(self) -> Path:
+        """Return where its vectors are kept."""
+        return self.workdir.motion(self.clip.clip_id)
+
+    @property
+    def sample(self) -> Path:
+        """Return where its sample waits for its shard."""
+        return self.workdir.sample(self.name, self.clip.clip_id, self.key)
 
 
 def transcode_to(source: Path, target: Path, settings: TranscodeSettings) -> dict[str, Any]:
@@ -58,7 +80,7 @@ def extract_to(video: Path, video_sha256: str, target: Path) -> dict[str, Any]:
 def crop_to(motion: Path, motion_sha256: str, clip: Clip, settings: CropSettings) -> dict[str, Any]:
     """Return the clip's manifest row; it is published with those of all clips."""
     _check(motion, motion_sha256, "extract")
-    return {"row": asdict(crop_clip(motion, clip, settings))}
+    return {"row": packed(crop_clip(motion, clip, settings))}
 
 
 def shard_to(
@@ -100,7 +122,7 @@ def _fuse_video(job: FusedJob, video: Path) -> dict[str, Any]:
         sample = stack.enter_context(publish(job.sample))
         motion = stack.enter_context(publish(job.motion)) if job.keep else None
         row, report = fuse_clip(video, job.clip, sample, job.crop, job.shard, motion=motion)
-        data |= {"row": asdict(row), "sample": report | _identity(sample)}
+        data |= {"row": packed(row), "sample": report | _identity(sample)}
         if motion is not None:
             data["extract"] = _identity(motion)
     return data

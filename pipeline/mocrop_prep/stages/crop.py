@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -62,6 +63,16 @@ def failed_row(clip: Clip, code: str, settings: CropSettings) -> CropRow:
     """Return the manifest row of a clip that failed in this stage or an earlier one."""
     values: dict[str, Any] = dict.fromkeys(columns(CropRow))
     return CropRow(**values | _known(clip, settings) | {"grid": "", "status": "failed", "reason": code})
+
+
+def packed(row: CropRow) -> list[Any]:
+    """Return a row as it stands in a record: its values in the order of the columns."""
+    return [getattr(row, name) for name in columns(CropRow)]
+
+
+def unpacked(values: Mapping[str, Any] | Sequence[Any]) -> CropRow:
+    """Return the row that a record holds; older releases recorded its columns with their names."""
+    return CropRow(**values) if isinstance(values, Mapping) else CropRow(*values)
 
 
 def _known(clip: Clip, settings: CropSettings) -> dict[str, Any]:

@@ -3,17 +3,15 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict
-from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-from mocrop_manifests import CropRow
+from mocrop_manifests import Clip, RowCount
 
 from mocrop_prep.config import CropSettings, ShardSettings, TranscodeSettings
-from mocrop_prep.journal import Journal, Record, fingerprint
-from mocrop_prep.runner import Task
+from mocrop_prep.journal import Journal, Record, Records, fingerprint
 from mocrop_prep.shardset import SetRequest, ShardSet
 from mocrop_prep.stages import commit
 from mocrop_prep.workflow.keys import Inputs, extract_inputs, run_inputs, transcode_inputs
@@ -21,7 +19,7 @@ from mocrop_prep.workflow.rows import describe_rows, manifest_row
 from mocrop_prep.workflow.session import Session, StageReport
 from mocrop_prep.workflow.sets import finish_set, set_config
 from mocrop_prep.workflow.stage import Stage
-from mocrop_prep.workflow.staged import has_size
+from mocrop_prep.workflow.staged import by_size, has_size
 from mocrop_prep.workflow.tables import MANIFEST, publish_table
 
 
@@ -60,39 +58,48 @@ class RunStage(Stage):
             self.name: {"transcode": transcode, "crop": crop, "shard": shard},
         }
 
-    def tasks(self) -> list[Task]:
-        """Return a task for each clip, the largest videos first."""
-        sources, clips = self.session.sources, self.session.clips
-        prints = sources.fingerprints(clips, self.before)
-        found = []
-        for clip in self.by_size(sources.sizes(clips)):
-            inputs = run_inputs(prints[clip.clip_id], self._transcode, self._crop, self._shard, clip)
-            kept = self._kept.get(clip.clip_id)
-            key, video_key = fingerprint(inputs), fingerprint(self._video_inputs[clip.clip_id])
-            usable = kept is not None and not kept.failed and kept.key == video_key
-            job = commit.FusedJob(
-                clip=clip,
-                source=sources.path(clip),
-                video=self.workdir.transcoded(clip.clip_id),
-                motion=self.workdir.motion(clip.clip_id),
-                sample=self._made.sample_file(clip.clip_id, key),
-                transcode=self._transcode,
-                crop=self._crop,
-                shard=self._shard,
-                keep=self._keep,
-                kept=kept.data if kept is not None and usable else {},
-            )
-            found.append(Task(clip.clip_id, inputs, (job,), key))
-        return found
+    def eligible(self) -> Sequence[Clip]:
+        """Return all clips, the largest videos first."""
+        clips, sources = self.session.clips, self.session.sources
+        sources.hash(clips, self.records)
+        sources.hash(clips, self._kept)
+        return by_size(clips, sources.size)
 
-    def is_whole(self, task: Task, record: Record) -> bool:
+    def inputs(self, clip: Clip) -> Inputs:
+        """Return what decides the row and the sample."""
+        source = self.session.sources.fingerprint(clip, self.records)
+        return run_inputs(source, self._transcode, self._crop, self._shard, clip)
+
+    def likely_inputs(self, clip: Clip) -> Inputs:
+        """Return the inputs without a look at the record."""
+        source = self.session.sources.likely_fingerprint(clip, self.records)
+        return run_inputs(source, self._transcode, self._crop, self._shard, clip)
+
+    def arguments(self, clip: Clip, key: str) -> tuple[Any, ...]:
+        """Return the arguments of `commit.fuse_to`."""
+        clip_id = clip.clip_id
+        usable = clip_id in self._kept and not self._kept.has_failed(clip_id)
+        usable = usable and self._kept.key(clip_id) == fingerprint(self._video_inputs(clip))
+        job = commit.FusedJob(
+            clip=clip,
+            key=key,
+            kept=self._kept[clip_id].data if usable else {},
+            workdir=self.workdir,
+            name=self._made.name,
+            transcode=self._transcode,
+            crop=self._crop,
+            shard=self._shard,
+            keep=self._keep,
+        )
+        return (job,)
+
+    def is_whole(self, clip_id: str) -> bool:
         """Say whether the sample is there, and what is to be kept."""
-        clip_id = task.clip_id
-        if not self._made.holds(clip_id, task.key, record.data["sample"]):
+        if not self._made.holds(self.records, clip_id):
             return False
         if not self._keep:
             return True
-        kept = self._kept.get(clip_id)
+        record, kept = self.records[clip_id], self._kept.get(clip_id)
         # until a run ends, what it keeps is on record in its own journal alone
         video = record.data.get("transcode") or (kept.data if kept is not None else None)
         motion = record.data.get("extract")
@@ -113,68 +120,51 @@ class RunStage(Stage):
         if self._keep:
             self._note_kept(report.records)
         request = SetRequest(name, name, self._shard, set_config(self.workdir, name, name))
-        report = finish_set(self, self._made, request, report, self._publish_rows)
-        rows = self._rows(report.records)
-        line = describe_rows(self.table(), rows)
-        return dataclasses.replace(report, rows=tuple(rows), lines=(line, *report.lines))
+        report, count = finish_set(self, self._made, request, report, self._publish_rows)
+        return report.with_rows(count, describe_rows(self.table(), count))
 
-    def _publish_rows(self, records: Mapping[str, Record]) -> list[CropRow]:
-        rows = self._rows(records)
-        publish_table(self.workdir, self.table(), MANIFEST, rows)
-        return rows
+    def _publish_rows(self, records: Mapping[str, Record]) -> RowCount:
+        count, clips = RowCount(), self.session.clips
+        rows = (manifest_row(clip, self._crop, [records[clip.clip_id]]) for clip in clips)
+        publish_table(self.workdir, self.table(), MANIFEST, count.counted(rows))
+        return count
 
-    def _rows(self, records: Mapping[str, Record]) -> list[CropRow]:
-        return [manifest_row(clip, self._crop, [records[clip.clip_id]]) for clip in self.session.clips]
-
-    @cached_property
-    def _video_inputs(self) -> Mapping[str, Inputs]:
-        prints = self.session.sources.fingerprints(self.session.clips, self._kept)
-        return {clip_id: transcode_inputs(source, self._transcode) for clip_id, source in prints.items()}
+    def _video_inputs(self, clip: Clip) -> Inputs:
+        source = self.session.sources.fingerprint(clip, self._kept)
+        return transcode_inputs(source, self._transcode)
 
     def _note_kept(self, records: Mapping[str, Record]) -> None:
         """Enter what a run kept, and what failed in it, into the journals of the stages it stands for."""
-        inputs = self._video_inputs
-        videos = {}
-        for clip_id, record in records.items():
-            if "transcode" in record.data:
-                videos[clip_id] = _ok(clip_id, inputs[clip_id], record.data["transcode"])
-            elif record.failed and record.stage == "transcode":
-                videos[clip_id] = _as_stage(record, inputs[clip_id])
-        known = _append_new(self.workdir.journal("transcode"), self._kept, videos)
-        motion = {}
-        for clip_id, record in records.items():
-            video = known.get(clip_id)
-            if video is None or video.failed:
-                continue
-            if record.failed and record.stage == "extract":
-                motion[clip_id] = _as_stage(record, extract_inputs(video.data["sha256"]))
-            elif "extract" in record.data:
-                motion[clip_id] = _ok(clip_id, extract_inputs(video.data["sha256"]), record.data["extract"])
-        extracted = self.workdir.journal("extract")
-        _append_new(extracted, extracted.read(), motion)
+        transcoded, extracted = self.workdir.journal("transcode"), self.workdir.journal("extract")
+        videos, motions = transcoded.read(), extracted.read()
+        with transcoded, extracted:
+            for clip in self.session.clips:
+                record = records[clip.clip_id]
+                if "transcode" in record.data or (record.failed and record.stage == "transcode"):
+                    inputs = self._video_inputs(clip)
+                    _append_new(transcoded, videos, _as_stage(record, inputs, "transcode"))
+                video = videos.get(clip.clip_id)
+                if video is None or video.failed:
+                    continue
+                if "extract" in record.data or (record.failed and record.stage == "extract"):
+                    inputs = extract_inputs(video.data["sha256"])
+                    _append_new(extracted, motions, _as_stage(record, inputs, "extract"))
 
 
-def _ok(clip_id: str, inputs: Inputs, data: dict[str, Any]) -> Record:
-    return Record(clip_id, fingerprint(inputs), "ok", data=data, inputs=inputs)
+def _as_stage(record: Record, inputs: Inputs, stage: str) -> Record:
+    """Return what the journal of a stage would hold of a clip that was fused."""
+    key = fingerprint(inputs)
+    if stage in record.data:
+        return Record(record.clip_id, key, "ok", data=record.data[stage], inputs=inputs)
+    return dataclasses.replace(record, key=key, inputs=inputs, stage="")
 
 
-def _as_stage(record: Record, inputs: Inputs) -> Record:
-    return dataclasses.replace(record, key=fingerprint(inputs), inputs=inputs, stage="")
-
-
-def _append_new(
-    journal: Journal, known: Mapping[str, Record], records: Mapping[str, Record]
-) -> dict[str, Record]:
-    """Append what is new to a journal that holds `known`; return the records that it then holds."""
-    held = dict(known)
-    with journal:
-        for clip_id, record in records.items():
-            before = held.get(clip_id)
-            if before is None or (before.key, before.status, before.data) != (
-                record.key,
-                record.status,
-                record.data,
-            ):
-                journal.append(record)
-                held[clip_id] = record
-    return held
+def _append_new(journal: Journal, known: Records, record: Record) -> None:
+    """Append a record to the journal that holds `known`, if it says something new."""
+    before = known.get(record.clip_id)
+    if before is None or (before.key, before.status, before.data) != (
+        record.key,
+        record.status,
+        record.data,
+    ):
+        journal.append(record)

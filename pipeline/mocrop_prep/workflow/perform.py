@@ -11,7 +11,7 @@ from mocrop_manifests import Clip
 from mocrop_prep.errors import FirstFailure
 from mocrop_prep.runner import first_failure
 from mocrop_prep.workdir import Workdir
-from mocrop_prep.workflow.session import StageReport
+from mocrop_prep.workflow.session import Outcomes, StageReport
 from mocrop_prep.workflow.stage import Plan, Stage, make_plan
 from mocrop_prep.workflow.tables import CLIP_LIST, MANIFEST, publish_if_changed, publish_table, refuse_edited
 
@@ -30,7 +30,7 @@ def perform(stage: Stage) -> StageReport:
     started = time.perf_counter()
     table = stage.table()
     if table is not None:
-        refuse_edited(stage.workdir, table, MANIFEST, was_ours=bool(stage.before))
+        refuse_edited(stage.workdir, table, MANIFEST, was_ours=bool(stage.records))
     plan = make_plan(stage)
     for file, values in stage.settings().items():
         text = json.dumps(values, indent=2, sort_keys=True) + "\n"
@@ -39,32 +39,30 @@ def perform(stage: Stage) -> StageReport:
         _renew(stage, plan)
     if stage.session.run.fail_fast:
         _stop_at_known_failures(stage, plan)
-    done = stage.do(plan.to_do)
-    records = {**plan.reused, **plan.carried, **done}
-    took = time.perf_counter() - started
-    reused = len(records) - len(done)
-    return stage.finish(StageReport(stage.name, records, reused, took, tasks=plan.tasks))
+    to_do = plan.to_do
+    tally = stage.do(to_do)
+    records = Outcomes(plan.clips, stage.records, plan.carried)
+    took, reused = time.perf_counter() - started, len(records) - len(to_do)
+    return stage.finish(StageReport(stage.name, records, reused, took, tally.seconds))
 
 
 def records_of(stage: Stage) -> StageReport:
     """Return what is on record of a stage whose work was ended before it was done."""
-    known = stage.workdir.journal(stage.name).read()
-    ids = {clip.clip_id for clip in stage.session.clips}
-    found = {clip_id: record for clip_id, record in known.items() if clip_id in ids}
-    return StageReport(stage.name, {**found, **stage.carried()}, len(found), 0.0)
+    records = Outcomes(stage.session.clips, stage.workdir.journal(stage.name).read(), stage.carried())
+    return StageReport(stage.name, records, len(records), 0.0)
 
 
 def _renew(stage: Stage, plan: Plan) -> None:
     """Note the times of videos that were found the same by their content."""
     session = stage.session
-    news = session.sources.renewed(session.clips, plan.reused)
+    good = [clip for clip in plan.clips if clip.clip_id not in plan.why]
+    news = session.sources.renewed(good, plan.records)
     if news:
-        with stage.workdir.journal(stage.name) as journal:
+        with stage.journal as journal:
             for record in news:
                 journal.append(record)
 
 
 def _stop_at_known_failures(stage: Stage, plan: Plan) -> None:
-    for record in (*plan.carried.values(), *plan.reused.values()):
-        if record.failed:
-            raise FirstFailure(first_failure(record, stage.name, len(plan.to_do)))
+    for record in plan.known_failures:
+        raise FirstFailure(first_failure(record, stage.name, len(plan.to_do)))

@@ -6,12 +6,12 @@ from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
-from mocrop_manifests import Clip, CropRow
+from mocrop_manifests import Clip, CropRow, RowCount
 from mocrop_manifests.crops import STATUSES
 
 from mocrop_prep.config import CropSettings
 from mocrop_prep.journal import Record
-from mocrop_prep.stages.crop import failed_row
+from mocrop_prep.stages.crop import failed_row, unpacked
 
 
 def manifest_row(clip: Clip, settings: CropSettings, chain: Sequence[Record | None]) -> CropRow:
@@ -26,10 +26,9 @@ def manifest_row(clip: Clip, settings: CropSettings, chain: Sequence[Record | No
     last = chain[-1]
     if last is None:
         return failed_row(clip, "bad-intermediate", settings)
-    return replace(CropRow(**last.data["row"]), damaged=damaged)
+    return replace(unpacked(last.data["row"]), damaged=damaged)
 
 
-def describe_rows(path: Path, rows: Sequence[CropRow]) -> str:
+def describe_rows(path: Path, count: RowCount) -> str:
     """Say in one line what is in a crop manifest."""
-    counts = {status: sum(row.status == status for row in rows) for status in STATUSES}
-    return f"{path}: " + ", ".join(f"{count} {status}" for status, count in counts.items())
+    return f"{path}: " + ", ".join(f"{count.status[status]} {status}" for status in STATUSES)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -11,11 +12,15 @@ from mocrop_manifests import Clip
 from mocrop_manifests.files import sha256
 
 from mocrop_prep.clips import source_path
+from mocrop_prep.clips.paths import unescape
 from mocrop_prep.journal import Record, fingerprint
 from mocrop_prep.progress import Progress
 
 State = tuple[int, int]
 """Size in bytes and time of the last change in nanoseconds."""
+_TIME_BITS = 66
+_TIME_MASK = (1 << _TIME_BITS) - 1
+_TIME_ORIGIN = 1 << 64  # times may be before 1970
 
 
 class SourceWatch:
@@ -27,7 +32,7 @@ class SourceWatch:
 
     def __init__(self, root: Path, *, checksum: bool, quiet: bool) -> None:
         self._root, self._checksum, self._quiet = root, checksum, quiet
-        self._states: dict[str, State | None] = {}
+        self._states: dict[str, int] = {}
         self._digests: dict[str, str] = {}
 
     def path(self, clip: Clip) -> Path:
@@ -36,36 +41,28 @@ class SourceWatch:
 
     def state(self, clip: Clip) -> State | None:
         """Return size and time of a clip's video, or None if it cannot be had."""
-        if clip.clip_id not in self._states:
-            try:
-                status = self.path(clip).stat()
-                self._states[clip.clip_id] = (status.st_size, status.st_mtime_ns)
-            except OSError:
-                self._states[clip.clip_id] = None
-        return self._states[clip.clip_id]
+        packed = self._states.get(clip.clip_id)
+        if packed is None:
+            packed = self._states[clip.clip_id] = self._look(clip)
+        return None if packed < 0 else (packed >> _TIME_BITS, (packed & _TIME_MASK) - _TIME_ORIGIN)
 
-    def sizes(self, clips: Sequence[Clip]) -> dict[str, int]:
-        """Return the bytes of the clips' videos; those that cannot be had are left out."""
-        return {clip.clip_id: state[0] for clip in clips if (state := self.state(clip))}
+    def size(self, clip: Clip) -> int:
+        """Return the bytes of a clip's video, 0 if it cannot be had."""
+        state = self.state(clip)
+        return 0 if state is None else state[0]
 
-    def fingerprints(self, clips: Sequence[Clip], records: Mapping[str, Record]) -> dict[str, str]:
-        """Return what stands for each clip's video in a key: the record's own if it is the same video."""
+    def hash(self, clips: Sequence[Clip], records: Mapping[str, Record]) -> None:
+        """With `checksum`, take the digests of the videos that are on record."""
         if self._checksum:
             self._hash([clip for clip in clips if _noted(records.get(clip.clip_id))])
-        return {clip.clip_id: self._fingerprint(clip, records.get(clip.clip_id)) for clip in clips}
 
-    def renewed(self, clips: Sequence[Clip], records: Mapping[str, Record]) -> list[Record]:
-        """Return the records of videos with the same content and another time, with that time."""
-        found = []
-        for clip in clips:
-            record, state = records.get(clip.clip_id), self.state(clip)
-            noted = _noted(record)
-            if record and noted and state and clip.clip_id in self._digests and _state(noted) != state:
-                source = noted | {"bytes": state[0], "mtime_ns": state[1]}
-                found.append(replace(record, data=record.data | {"source": source}))
-        return found
+    def likely_fingerprint(self, clip: Clip, records: Mapping[str, Record]) -> str:
+        """Return what mostly stands for a clip's video in its key, without a look at its record."""
+        return self.fingerprint(clip, records) if self._checksum else fingerprint(self.state(clip))
 
-    def _fingerprint(self, clip: Clip, record: Record | None) -> str:
+    def fingerprint(self, clip: Clip, records: Mapping[str, Record]) -> str:
+        """Return what stands for a clip's video in its key: the record's own if it is the same video."""
+        record = records.get(clip.clip_id)
         state, noted = self.state(clip), _noted(record)
         if record is None or noted is None:
             return fingerprint(state)
@@ -74,6 +71,25 @@ class SourceWatch:
         if same and "source" in record.inputs:
             return record.inputs["source"]
         return fingerprint(state, digest)
+
+    def renewed(self, clips: Sequence[Clip], records: Mapping[str, Record]) -> list[Record]:
+        """Return the records of videos with the same content and another time, with that time."""
+        found = []
+        for clip in clips if self._digests else ():
+            record, state = records.get(clip.clip_id), self.state(clip)
+            noted = _noted(record)
+            if record and noted and state and clip.clip_id in self._digests and _state(noted) != state:
+                source = noted | {"bytes": state[0], "mtime_ns": state[1]}
+                found.append(replace(record, data=record.data | {"source": source}))
+        return found
+
+    def _look(self, clip: Clip) -> int:
+        """Return size and time in one number, which takes half the memory; under 0 if they cannot be had."""
+        try:
+            status = os.stat(os.path.join(self._root, unescape(clip.path)))
+        except OSError:
+            return -1
+        return status.st_size << _TIME_BITS | (status.st_mtime_ns + _TIME_ORIGIN)
 
     def _hash(self, clips: Sequence[Clip]) -> None:
         paths = {

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -12,8 +12,10 @@ from typing import Any
 from mocrop_manifests import Clip
 
 from mocrop_prep.errors import PASSING
-from mocrop_prep.journal import Record
-from mocrop_prep.runner import Task, Work, run_tasks
+from mocrop_prep.journal import Journal, Record, Records, fingerprint
+from mocrop_prep.runner import Tally, Task, Work, run_tasks
+from mocrop_prep.workflow.keys import Inputs
+from mocrop_prep.workflow.lazy import Lazy
 from mocrop_prep.workflow.session import Session, StageReport
 
 NOTHING_BEFORE: Mapping[str, str] = {}
@@ -35,26 +37,53 @@ class Stage(ABC):
         self.workdir = session.workdir
 
     @cached_property
-    def before(self) -> Mapping[str, Record]:
-        """What the stage's journal held before anything was done: read once, it may be long."""
-        return self.workdir.journal(self.name).read()
+    def records(self) -> Records:
+        """What the stage's journal holds: read once, for it may be long; what is done then is added."""
+        return self.journal.read()
+
+    @cached_property
+    def journal(self) -> Journal:
+        """The stage's journal."""
+        return self.workdir.journal(self.name)
 
     @abstractmethod
     def settings(self) -> dict[str, Any]:
         """Return the settings that go on record, by kind, for each file of settings to write."""
 
     @abstractmethod
-    def tasks(self) -> list[Task]:
-        """Return the work of all clips that this stage can do, those first that take longest."""
+    def eligible(self) -> Sequence[Clip]:
+        """Return the clips that this stage can do, those first that take longest."""
 
-    def is_whole(self, task: Task, record: Record) -> bool:
+    @abstractmethod
+    def inputs(self, clip: Clip) -> Inputs:
+        """Return fingerprints of all that decides what this stage makes of a clip, by name."""
+
+    def likely_inputs(self, clip: Clip) -> Inputs:
+        """Return what the inputs mostly are, where that is quicker to tell."""
+        return self.inputs(clip)
+
+    @abstractmethod
+    def arguments(self, clip: Clip, key: str) -> tuple[Any, ...]:
+        """Return what `work` is called with for a clip; `key` is the fingerprint of its inputs."""
+
+    def task(self, clip: Clip) -> Task:
+        """Return the work on a clip."""
+        inputs = self.inputs(clip)
+        key = fingerprint(inputs)
+        return Task(clip.clip_id, inputs, self.arguments(clip, key), key)
+
+    def is_whole(self, clip_id: str) -> bool:
         """Say whether what a record promises is still on disk; here it promises nothing but itself."""
-        del task, record
+        del clip_id
         return True
 
     def carried(self) -> Mapping[str, Record]:
         """Return the failures of earlier stages, which are failures of this one too."""
         return {}
+
+    def split_of(self, clip: Clip) -> str:
+        """Return the split that a clip's sample goes to."""
+        return clip.split
 
     def table(self) -> Path | None:
         """Return the manifest that this stage writes, if it writes one."""
@@ -64,68 +93,83 @@ class Stage(ABC):
     def finish(self, report: StageReport) -> StageReport:
         """Publish what the stage makes of all its clips."""
 
-    def do(self, tasks: Sequence[Task]) -> dict[str, Record]:
-        """Do these tasks, and enter them in the journal; return their records."""
+    def do(self, clips: Iterable[Clip]) -> Tally:
+        """Do these clips, and enter them in the journal."""
+        known = self.records  # before the first is added
+        del known
+        by_id = {clip.clip_id: clip for clip in clips}
         return run_tasks(
             self.work,
-            tasks,
+            Lazy(by_id, lambda clip_id: self.task(by_id[clip_id])),
             settings=self.session.run,
-            journal=self.workdir.journal(self.name),
+            journal=self.journal,
             inflight=self.workdir.inflight,
             label=self.name,
             quiet=self.session.quiet,
         )
 
-    def by_size(self, sizes: Mapping[str, int]) -> list[Clip]:
-        """Return the clips by falling size, so that no long clip is left for the end."""
-        return sorted(self.session.clips, key=lambda clip: (-sizes.get(clip.clip_id, 0), clip.clip_id))
-
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """What a stage has to do: `why` says it for each clip in words; `reused` records are good as they are."""
+    """What a stage has to do: `why` says it for each clip in words.
 
-    tasks: Sequence[Task]
-    reused: Mapping[str, Record]
-    carried: Mapping[str, Record]
+    The records of the other `clips` are good as they are.
+    """
+
+    clips: Sequence[Clip]
     why: Mapping[str, str]
+    carried: Mapping[str, Record]
+    records: Records
 
     @property
-    def to_do(self) -> list[Task]:
-        """Return the tasks of the clips that have to be done."""
-        return [task for task in self.tasks if task.clip_id in self.why]
+    def to_do(self) -> list[Clip]:
+        """Return the clips that have to be done."""
+        return [clip for clip in self.clips if clip.clip_id in self.why]
+
+    @property
+    def reused(self) -> int:
+        """Return how many clips are good as they are."""
+        return sum(clip.clip_id not in self.why for clip in self.clips)
+
+    @property
+    def known_failures(self) -> list[Record]:
+        """Return the records of failures that stay as they are."""
+        ids = (clip.clip_id for clip in self.clips if clip.clip_id not in self.why)
+        return [*self.carried.values(), *(self.records[key] for key in ids if self.records.has_failed(key))]
 
 
 def make_plan(stage: Stage, before: Mapping[str, str] = NOTHING_BEFORE) -> Plan:
-    """Compare a stage's tasks with its journal; changes nothing.
+    """Compare a stage's clips with its journal; changes nothing.
 
     `before` names, for clips that an earlier stage has yet to do, that stage: what they lead to is not known,
     only that this stage follows.
     """
-    tasks = stage.tasks()
+    clips = stage.eligible()
     why = {clip_id: f"after {earlier}" for clip_id, earlier in before.items()}
-    reused = {}
-    for task in tasks:
-        record = stage.before.get(task.clip_id)
-        reason = why.get(task.clip_id) or _reason(stage, task, record)
+    for clip in clips:
+        reason = why.get(clip.clip_id) or _reason(stage, clip)
         if reason:
-            why[task.clip_id] = reason
-        elif record is not None:
-            reused[task.clip_id] = record
+            why[clip.clip_id] = reason
     carried = {clip_id: record for clip_id, record in stage.carried().items() if clip_id not in why}
-    return Plan(tasks, reused, carried, why)
+    return Plan(clips, why, carried, stage.records)
 
 
-def _reason(stage: Stage, task: Task, record: Record | None) -> str:
+def _reason(stage: Stage, clip: Clip) -> str:
     """Say why a clip has to be done; empty if its record is good."""
-    if record is None:
+    clip_id, records = clip.clip_id, stage.records
+    key = records.key(clip_id)
+    if key is None:
         return "new"
-    if record.key != task.key and not record.inputs:
+    if key != fingerprint(stage.likely_inputs(clip)) and key != fingerprint(stage.inputs(clip)):
+        return _changed(records[clip_id], stage.inputs(clip))
+    if records.has_failed(clip_id):
+        code = records[clip_id].code
+        return f"failed before with {code}" if code in PASSING or stage.session.run.retry_failed else ""
+    return "" if stage.is_whole(clip_id) else "what was made is gone or changed"
+
+
+def _changed(record: Record, inputs: Inputs) -> str:
+    if not record.inputs:
         return "done by an older release"
-    if record.key != task.key:
-        names = sorted(name for name, part in task.inputs.items() if record.inputs.get(name) != part)
-        return f"{' and '.join(names)} changed"
-    if record.failed:
-        again = record.code in PASSING or stage.session.run.retry_failed
-        return f"failed before with {record.code}" if again else ""
-    return "" if stage.is_whole(task, record) else "what was made is gone or changed"
+    names = sorted(name for name, part in inputs.items() if record.inputs.get(name) != part)
+    return f"{' and '.join(names)} changed"

@@ -3,21 +3,21 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict
+from operator import attrgetter
 from pathlib import Path
 from typing import Any
 
-from mocrop_manifests import Clip, CropRow, ManifestError, read_crops
+from mocrop_manifests import Clip, CropRow, ManifestError, RowCount, read_crops
 
 from mocrop_prep.config import CropSettings, ShardSettings, TranscodeSettings
 from mocrop_prep.errors import UsageError
-from mocrop_prep.journal import Record, fingerprint
-from mocrop_prep.runner import Task
+from mocrop_prep.journal import Record, Records
 from mocrop_prep.shardset import SetRequest, ShardSet
 from mocrop_prep.stages import commit
 from mocrop_prep.workdir import Workdir
-from mocrop_prep.workflow.keys import crop_inputs, extract_inputs, shard_inputs, transcode_inputs
+from mocrop_prep.workflow.keys import Inputs, crop_inputs, extract_inputs, shard_inputs, transcode_inputs
 from mocrop_prep.workflow.rows import describe_rows, manifest_row
 from mocrop_prep.workflow.session import Session, StageReport
 from mocrop_prep.workflow.sets import finish_set, set_config
@@ -40,22 +40,28 @@ class TranscodeStage(Stage):
         """Return how sources are encoded."""
         return {self.name: {"transcode": asdict(self._settings)}}
 
-    def tasks(self) -> list[Task]:
-        """Return a task for each clip, the largest videos first."""
-        sources, clips = self.session.sources, self.session.clips
-        prints = sources.fingerprints(clips, self.before)
-        return [
-            Task(
-                clip.clip_id,
-                transcode_inputs(prints[clip.clip_id], self._settings),
-                (sources.path(clip), self.workdir.transcoded(clip.clip_id), self._settings),
-            )
-            for clip in self.by_size(sources.sizes(clips))
-        ]
+    def eligible(self) -> Sequence[Clip]:
+        """Return all clips, the largest videos first."""
+        clips, sources = self.session.clips, self.session.sources
+        sources.hash(clips, self.records)
+        return by_size(clips, sources.size)
 
-    def is_whole(self, task: Task, record: Record) -> bool:
+    def inputs(self, clip: Clip) -> Inputs:
+        """Return what decides the transcoded clip."""
+        return transcode_inputs(self.session.sources.fingerprint(clip, self.records), self._settings)
+
+    def likely_inputs(self, clip: Clip) -> Inputs:
+        """Return the inputs without a look at the record."""
+        return transcode_inputs(self.session.sources.likely_fingerprint(clip, self.records), self._settings)
+
+    def arguments(self, clip: Clip, key: str) -> tuple[Any, ...]:
+        """Return the arguments of `commit.transcode_to`."""
+        del key
+        return self.session.sources.path(clip), self.workdir.transcoded(clip.clip_id), self._settings
+
+    def is_whole(self, clip_id: str) -> bool:
         """Say whether the transcoded clip is there with its size."""
-        return has_size(self.workdir.transcoded(task.clip_id), record.data)
+        return has_size(self.workdir.transcoded(clip_id), self.records[clip_id].data)
 
     def finish(self, report: StageReport) -> StageReport:
         """Return the report: every clip is published by its worker."""
@@ -76,26 +82,26 @@ class ExtractStage(Stage):
         """Return nothing: there is nothing to choose."""
         return {}
 
-    def tasks(self) -> list[Task]:
-        """Return a task for each clip that was transcoded, the largest first."""
-        good = {key: record.data for key, record in self._transcoded.items() if not record.failed}
-        return [
-            Task(
-                clip.clip_id,
-                extract_inputs(good[clip.clip_id]["sha256"]),
-                (
-                    self.workdir.transcoded(clip.clip_id),
-                    good[clip.clip_id]["sha256"],
-                    self.workdir.motion(clip.clip_id),
-                ),
-            )
-            for clip in self.by_size({clip_id: data["bytes"] for clip_id, data in good.items()})
-            if clip.clip_id in good
-        ]
+    def eligible(self) -> Sequence[Clip]:
+        """Return the clips that were transcoded, the largest first."""
+        return by_size(
+            good_clips(self.session, self._transcoded),
+            lambda clip: int(self._transcoded[clip.clip_id].data["bytes"]),
+        )
 
-    def is_whole(self, task: Task, record: Record) -> bool:
+    def inputs(self, clip: Clip) -> Inputs:
+        """Return what decides the vectors."""
+        return extract_inputs(self._transcoded[clip.clip_id].data["sha256"])
+
+    def arguments(self, clip: Clip, key: str) -> tuple[Any, ...]:
+        """Return the arguments of `commit.extract_to`."""
+        del key
+        clip_id, digest = clip.clip_id, self._transcoded[clip.clip_id].data["sha256"]
+        return self.workdir.transcoded(clip_id), digest, self.workdir.motion(clip_id)
+
+    def is_whole(self, clip_id: str) -> bool:
         """Say whether the vectors file is there with its size."""
-        return has_size(self.workdir.motion(task.clip_id), record.data)
+        return has_size(self.workdir.motion(clip_id), self.records[clip_id].data)
 
     def carried(self) -> Mapping[str, Record]:
         """Return the failures of transcode."""
@@ -103,9 +109,12 @@ class ExtractStage(Stage):
 
     def finish(self, report: StageReport) -> StageReport:
         """Say how many vectors there are and what one takes."""
-        counted = [record.data for record in report.records.values() if record.data.get("vectors")]
-        vectors = sum(data["vectors"] for data in counted)
-        size = sum(data["bytes"] for data in counted) / vectors if vectors else 0.0
+        vectors = written = 0
+        for record in report.records.values():
+            if record.data.get("vectors"):
+                vectors += record.data["vectors"]
+                written += record.data["bytes"]
+        size = written / vectors if vectors else 0.0
         line = f"{self.workdir.root / 'motion'}: {vectors:,} vectors, {size:.2f} bytes each"
         return dataclasses.replace(report, lines=(line,))
 
@@ -126,16 +135,19 @@ class CropStage(Stage):
         """Return how crops are chosen."""
         return {self.name: {"crop": asdict(self._settings)}}
 
-    def tasks(self) -> list[Task]:
-        """Return a task for each clip that has vectors."""
-        found = []
-        for clip in self.session.clips:
-            record = self._extracted.get(clip.clip_id)
-            if record is not None and not record.failed:
-                digest = record.data["sha256"]
-                arguments = (self.workdir.motion(clip.clip_id), digest, clip, self._settings)
-                found.append(Task(clip.clip_id, crop_inputs(digest, clip, self._settings), arguments))
-        return found
+    def eligible(self) -> Sequence[Clip]:
+        """Return the clips that have vectors."""
+        return good_clips(self.session, self._extracted)
+
+    def inputs(self, clip: Clip) -> Inputs:
+        """Return what decides the row of the manifest."""
+        return crop_inputs(self._extracted[clip.clip_id].data["sha256"], clip, self._settings)
+
+    def arguments(self, clip: Clip, key: str) -> tuple[Any, ...]:
+        """Return the arguments of `commit.crop_to`."""
+        del key
+        digest = self._extracted[clip.clip_id].data["sha256"]
+        return self.workdir.motion(clip.clip_id), digest, clip, self._settings
 
     def carried(self) -> Mapping[str, Record]:
         """Return the failures of transcode and extract."""
@@ -149,13 +161,13 @@ class CropStage(Stage):
     def finish(self, report: StageReport) -> StageReport:
         """Publish the manifest."""
         chain = (self._transcoded, self._extracted, report.records)
-        rows = [
+        rows = (
             manifest_row(clip, self._settings, [part.get(clip.clip_id) for part in chain])
             for clip in self.session.clips
-        ]
-        publish_table(self.workdir, self.table(), MANIFEST, rows)
-        line = describe_rows(self.table(), rows)
-        return dataclasses.replace(report, rows=tuple(rows), lines=(line,))
+        )
+        count = RowCount()
+        publish_table(self.workdir, self.table(), MANIFEST, count.counted(rows))
+        return report.with_rows(count, describe_rows(self.table(), count))
 
 
 class ShardStage(Stage):
@@ -171,36 +183,40 @@ class ShardStage(Stage):
         self._made = ShardSet(self.workdir, name)
         self._transcoded = required(session, "transcode")
         wanted = {clip.clip_id for clip in session.clips}
-        self._rows = [row for row in _read_manifest(self.workdir, crops) if row.clip_id in wanted]
+        rows = _read_manifest(self.workdir, crops)
+        self._rows = {row.clip_id: row for row in rows if row.clip_id in wanted}
 
     def settings(self) -> dict[str, Any]:
         """Return what a sample holds, and the name of the manifest."""
         return {self.name: {"shard": asdict(self._settings), "crops": self._crops}}
 
-    def tasks(self) -> list[Task]:
-        """Return a task for each row with a crop."""
-        found = []
-        for row in self._rows:
-            record = self._transcoded.get(row.clip_id)
-            if row.status != "failed" and record is not None and not record.failed:
-                digest = record.data["sha256"]
-                inputs = shard_inputs(digest, row, self._settings)
-                key = fingerprint(inputs)
-                sample = self._made.sample_file(row.clip_id, key)
-                arguments = (self.workdir.transcoded(row.clip_id), digest, row, sample, self._settings)
-                found.append(Task(row.clip_id, inputs, arguments, key))
-        return found
+    def eligible(self) -> Sequence[Clip]:
+        """Return the clips with a crop, in the order of the manifest."""
+        by_id = {clip.clip_id: clip for clip in good_clips(self.session, self._transcoded)}
+        cropped = (row.clip_id for row in self._rows.values() if row.status != "failed")
+        return [by_id[clip_id] for clip_id in cropped if clip_id in by_id]
 
-    def is_whole(self, task: Task, record: Record) -> bool:
+    def inputs(self, clip: Clip) -> Inputs:
+        """Return what decides the sample."""
+        digest = self._transcoded[clip.clip_id].data["sha256"]
+        return shard_inputs(digest, self._rows[clip.clip_id], self._settings)
+
+    def arguments(self, clip: Clip, key: str) -> tuple[Any, ...]:
+        """Return the arguments of `commit.shard_to`."""
+        clip_id, digest = clip.clip_id, self._transcoded[clip.clip_id].data["sha256"]
+        sample = self.workdir.sample(self._made.name, clip_id, key)
+        return self.workdir.transcoded(clip_id), digest, self._rows[clip_id], sample, self._settings
+
+    def is_whole(self, clip_id: str) -> bool:
         """Say whether the sample is in the set or waits for it."""
-        return self._made.holds(task.clip_id, task.key, record.data["sample"])
+        return self._made.holds(self.records, clip_id)
 
     def carried(self) -> Mapping[str, Record]:
         """Return the failed rows of the manifest."""
         detail = f"failed in crops/{self._crops}.csv"
         return {
             row.clip_id: Record(row.clip_id, "", "failed", row.reason, detail, "crop")
-            for row in self._rows
+            for row in self._rows.values()
             if row.status == "failed"
         }
 
@@ -209,10 +225,14 @@ class ShardStage(Stage):
         name = self._made.name
         config = set_config(self.workdir, self._crops, name)
         request = SetRequest(name, self._crops, self._settings, config)
-        return finish_set(self, self._made, request, report, lambda _records: self._rows)
+        return finish_set(self, self._made, request, report, lambda _: RowCount(self._rows.values()))[0]
+
+    def split_of(self, clip: Clip) -> str:
+        """Return the split that the manifest gives a clip."""
+        return self._rows[clip.clip_id].split
 
 
-def required(session: Session, stage: str) -> dict[str, Record]:
+def required(session: Session, stage: str) -> Records:
     """Return the records of an earlier stage; raises UsageError if it has none of the clips."""
     records = session.workdir.journal(stage).read()
     if not any(clip.clip_id in records for clip in session.clips):
@@ -224,14 +244,22 @@ def required(session: Session, stage: str) -> dict[str, Record]:
     return records
 
 
-def failures(stage: str, records: Mapping[str, Record], clips: Sequence[Clip]) -> dict[str, Record]:
+def good_clips(session: Session, records: Records) -> list[Clip]:
+    """Return the clips that a stage has done without a failure."""
+    clips = session.clips
+    return [clip for clip in clips if clip.clip_id in records and not records.has_failed(clip.clip_id)]
+
+
+def by_size(clips: Sequence[Clip], size: Callable[[Clip], int]) -> list[Clip]:
+    """Return clips by falling size, so that no long clip is left for the end."""
+    # two sorts that keep the order of equals take half the memory of one by both
+    return sorted(sorted(clips, key=attrgetter("clip_id")), key=size, reverse=True)
+
+
+def failures(stage: str, records: Records, clips: Sequence[Clip]) -> dict[str, Record]:
     """Return the records of clips that failed in a stage, marked with its name."""
-    found = (records.get(clip.clip_id) for clip in clips)
-    return {
-        record.clip_id: dataclasses.replace(record, stage=record.stage or stage)
-        for record in found
-        if record is not None and record.failed
-    }
+    found = (records[clip.clip_id] for clip in clips if records.has_failed(clip.clip_id))
+    return {record.clip_id: dataclasses.replace(record, stage=record.stage or stage) for record in found}
 
 
 def has_size(path: Path, data: Mapping[str, Any]) -> bool:

@@ -15,12 +15,12 @@ def stale_files(workdir: Workdir, clip_ids: Collection[str]) -> list[Path]:
 
     Only what is in a journal counts: a file that this pipeline has no record of is somebody else's.
     """
-    return sorted(
-        path
-        for stage, where in _KINDS.items()
-        for clip_id, record in workdir.journal(stage).read().items()
-        if clip_id not in clip_ids and not record.failed and (path := where(workdir, clip_id)).exists()
-    )
+    found = []
+    for stage, where in _KINDS.items():
+        records = workdir.journal(stage).read()
+        gone = (clip_id for clip_id in records if clip_id not in clip_ids)
+        found += [where(workdir, clip_id) for clip_id in gone if not records.has_failed(clip_id)]
+    return sorted(path for path in found if path.exists())
 
 
 def prune(workdir: Workdir, clip_ids: Collection[str]) -> list[Path]:

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+import hashlib
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -17,11 +19,14 @@ from mocrop_manifests import (
     write_clips,
     write_crops,
 )
-from mocrop_manifests.files import publish_text, sha256, sha256_of_text
+from mocrop_manifests.files import publish_text, put, sha256, sha256_of_text, temporary_beside
+from mocrop_manifests.tables import format_lines
 
 from mocrop_prep.errors import UsageError
 from mocrop_prep.sums import Sums
 from mocrop_prep.workdir import Workdir
+
+_LINES = 1000  # written at a time
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,17 +68,34 @@ def refuse_edited(workdir: Workdir, path: Path, form: TableForm, *, was_ours: bo
         )
 
 
-def publish_table(workdir: Workdir, path: Path, form: TableForm, rows: Sequence[Any]) -> None:
-    """Write a table with the columns that users added to it, if it changed, and note its checksum first."""
+def publish_table(workdir: Workdir, path: Path, form: TableForm, rows: Iterable[Any]) -> None:
+    """Write a table with the columns that users added to it, if it changed, and note its checksum first.
+
+    `rows` come sorted by clip_id, and may be of any number: none is kept.
+    """
     sums, name = Sums(workdir.sums), workdir.name_of(path)
-    plain = form.write(rows)
-    digest = sha256_of_text(plain)
     newest = next(iter(sums.known(name)), None)
-    if newest and newest.plain == digest and path.exists() and sha256(path) == newest.sha256:
-        return  # as it was left, and taking a long table apart takes long
-    text = form.write(rows, read_extras(form.row, path))
-    sums.note(name, sha256_of_text(text), digest)
-    publish_if_changed(path, text)
+    with temporary_beside(path) as temporary:
+        digest = _write_lines(temporary, format_lines(form.row, rows))
+        if newest and newest.plain == digest and path.exists() and sha256(path) == newest.sha256:
+            return  # as it was left, and taking a long table apart takes long
+        whole, extras = digest, read_extras(form.row, path)
+        if extras.names:
+            whole = _write_lines(temporary, format_lines(form.row, form.read(temporary), extras))
+        sums.note(name, whole, digest)
+        if not path.exists() or sha256(path) != whole:
+            put(temporary, path)
+
+
+def _write_lines(path: Path, lines: Iterable[str]) -> str:
+    """Write a text line by line; return its SHA-256 in hexadecimal digits."""
+    digest = hashlib.sha256()
+    with path.open("wb") as stream:
+        lines = iter(lines)
+        while content := "".join(islice(lines, _LINES)).encode():
+            digest.update(content)
+            stream.write(content)
+    return digest.hexdigest()
 
 
 def publish_if_changed(path: Path, text: str) -> None:
