@@ -6,7 +6,7 @@ import math
 import re
 import types
 import typing
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 # int() and float() also take underscores, spaces and the digits of every script
@@ -14,6 +14,8 @@ _WHOLE = re.compile(r"-?[0-9]+").fullmatch
 _DECIMAL = re.compile(r"[+-]?(?:[0-9]+\.?[0-9]*|\.[0-9]+)(?:[eE][+-]?[0-9]+)?").fullmatch
 _BITS = 64
 _QUOTED = re.compile('[,"\r\n]').search
+_QUOTED_OR_BROKEN = re.compile('["\r\n]').search
+_PLAIN: dict[type, Callable[[Any], str]] = {int: str, float: "{:.6f}".format, type(None): lambda _: ""}
 
 
 def format_cell(value: object) -> str:
@@ -27,6 +29,17 @@ def format_cell(value: object) -> str:
     text = str(value)
     # by hand, because the csv module leaves a lone carriage return unquoted when lines end in LF
     return '"' + text.replace('"', '""') + '"' if _QUOTED(text) else text
+
+
+def format_row(values: Sequence[object]) -> str:
+    """Return the cells of a row, separated by commas."""
+    line = ",".join(
+        [value if type(value) is str else _PLAIN.get(type(value), format_cell)(value) for value in values]
+    )
+    # most rows have nothing to quote: then the only commas are ours, and one look at the whole line tells
+    if line.count(",") == len(values) - 1 and not _QUOTED_OR_BROKEN(line):
+        return line
+    return ",".join(map(format_cell, values))
 
 
 def cell_parser(hint: Any, about: Mapping[str, Any]) -> Callable[[str], Any]:

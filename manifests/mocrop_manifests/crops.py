@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from mocrop_manifests.clips import MOST_CLASSES, SPLITS, check_ids
 from mocrop_manifests.errors import ManifestError
@@ -89,6 +90,27 @@ class RowCount:
             self.names[row.label] = row.label_name
             self.method = self.method or row.method
             yield row
+
+    def as_dict(self) -> dict[str, Any]:
+        """Return the counts as JSON holds them."""
+        return {
+            "status": self.status,
+            "reasons": self.reasons,
+            "fallbacks": self.fallbacks,
+            "names": {str(label): name for label, name in self.names.items()},
+            "method": self.method,
+        }
+
+    @classmethod
+    def from_dict(cls, values: Mapping[str, Any]) -> RowCount:
+        """Return the counts that `as_dict` gave; raises KeyError, TypeError or ValueError for others."""
+        count = cls()
+        count.status, count.reasons, count.fallbacks = (
+            Counter(values[name]) for name in ("status", "reasons", "fallbacks")
+        )
+        count.names = {int(label): str(name) for label, name in values["names"].items()}
+        count.method = values["method"]
+        return count
 
     def class_names(self) -> list[str]:
         """Return the class names by label; a label that no row has is named after its number."""

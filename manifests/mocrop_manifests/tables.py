@@ -9,7 +9,7 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any, TypeVar
 
-from mocrop_manifests.cells import cell_parser, format_cell
+from mocrop_manifests.cells import cell_parser, format_row
 from mocrop_manifests.errors import ManifestError
 from mocrop_manifests.extras import Extras
 from mocrop_manifests.raw import RawTable, parse_raw, read_text
@@ -17,7 +17,16 @@ from mocrop_manifests.versions import VERSION, migrate, newest_version
 
 Row = TypeVar("Row")
 
-__all__ = ["column", "columns", "format_lines", "format_rows", "parse_rows", "read_extras", "read_text"]
+__all__ = [
+    "column",
+    "columns",
+    "format_lines",
+    "format_rows",
+    "may_have_extras",
+    "parse_rows",
+    "read_extras",
+    "read_text",
+]
 
 
 def column(
@@ -60,11 +69,11 @@ def format_lines(row_type: type[Row], rows: Iterable[Row], extras: Extras | None
     taken = [name for name in extras.names if name in _known(row_type)]
     if taken:
         raise ValueError(f"columns of the table itself cannot be extras: {', '.join(taken)}")
-    yield ",".join(map(format_cell, (*_known(row_type), *extras.names))) + "\n"
+    yield format_row((*_known(row_type), *extras.names)) + "\n"
     values_of = operator.attrgetter(*names)
     for row in rows:
         values = values_of(row)
-        yield ",".join(map(format_cell, (*values, *versions, *extras.of(values[0])))) + "\n"
+        yield format_row((*values, *versions, *extras.of(values[0]))) + "\n"
 
 
 def parse_rows(row_type: type[Row], text: str, source: str | Path) -> dict[int, Row]:
@@ -90,6 +99,16 @@ def parse_rows(row_type: type[Row], text: str, source: str | Path) -> dict[int, 
     return rows
 
 
+def may_have_extras(row_type: type[Any], path: Path) -> bool:
+    """Say by its header alone whether a table may have columns that its schema does not know."""
+    try:
+        with path.open("rb") as stream:
+            header = stream.readline()
+    except FileNotFoundError:
+        return False
+    return header != ",".join(_known(row_type)).encode() + b"\n"
+
+
 def read_extras(row_type: type[Any], path: Path) -> Extras:
     """Return the columns of a table that its schema does not know; none for a file that is not there.
 
@@ -97,7 +116,7 @@ def read_extras(row_type: type[Any], path: Path) -> Extras:
     ManifestError, as reading the rows would, where the table cannot be taken apart, is of a newer release, or
     names a clip twice.
     """
-    if not path.exists() or not _has_extras(row_type, path):
+    if not path.exists():
         return Extras()
     table = _complete(row_type, migrate(row_type, parse_raw(read_text(path), path)))
     key = columns(row_type)[0]
@@ -109,13 +128,6 @@ def read_extras(row_type: type[Any], path: Path) -> Extras:
             raise table.fault(line, key, f"{row[place][:200]!r} occurs twice")
         cells[row[place]] = tuple(row[position] for position in positions)
     return Extras(tuple(table.header[position] for position in positions), cells)
-
-
-def _has_extras(row_type: type[Any], path: Path) -> bool:
-    """Say by its header whether a table may have columns that its schema does not know."""
-    with path.open("rb") as stream:
-        header = stream.readline()
-    return header != ",".join(_known(row_type)).encode() + b"\n"
 
 
 def _known(row_type: type[Any]) -> tuple[str, ...]:

@@ -13,6 +13,7 @@ import re
 import time
 import typing
 import zlib
+from array import array
 from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -23,7 +24,7 @@ from mocrop_manifests.files import make_folder, publish, sync_folder
 
 _SYNC_SECONDS = 1.0
 _BLOCK = 1 << 16
-_LINE = re.compile(rb'(?P<body>\{.*), "crc": "(?P<crc>[0-9a-f]{8})"\}\n', re.DOTALL)
+_LINE = re.compile(rb'\{.*, "crc": "[0-9a-f]{8}"\}\n', re.DOTALL)
 # what the lines of this release begin with: enough to plan with, without taking all of them apart
 _HEAD = re.compile(rb'\{"clip_id": "([A-Za-z0-9_-]+)", "key": "([^"\\]*)", "status": "(ok|failed)"[,}]')
 _CRC = len(b', "crc": "01234567"}\n')
@@ -75,16 +76,6 @@ _ALWAYS = frozenset({"clip_id", "key", "status"})
 _KINDS = {name: typing.get_origin(hint) or hint for name, hint in typing.get_type_hints(Record).items()}
 
 
-@dataclass(frozen=True, slots=True)
-class _Place:
-    """Where a clip's last line is, and what planning asks for."""
-
-    offset: int
-    length: int
-    key: str
-    failed: bool
-
-
 class Records(Mapping[str, Record]):
     """The last record of each clip, read when it is asked for: a million of them fit in memory.
 
@@ -93,44 +84,51 @@ class Records(Mapping[str, Record]):
 
     def __init__(self, path: Path) -> None:
         self._path = path
-        self._places: dict[str, _Place] = {}
-        self._stream: IO[bytes] | None = None
+        self._lines: dict[str, int] = {}  # the number of a clip's last line
+        self._offsets, self._lengths = array("q"), array("l")
+        self._keys: list[str] = []
+        self._failed = bytearray()
+        self._digest = hashlib.sha256()
+        self._file: int | None = None
 
     def __getitem__(self, clip_id: str) -> Record:
-        place = self._places[clip_id]
-        if self._stream is None:
-            self._stream = self._path.open("rb")
-        self._stream.seek(place.offset)
-        record = _record(self._stream.read(place.length))
+        number = self._lines[clip_id]
+        if self._file is None:
+            self._file = os.open(self._path, os.O_RDONLY | os.O_CLOEXEC)
+        record = _record(os.pread(self._file, self._lengths[number], self._offsets[number]))
         # a line with a sound checksum that is no record was forged: the clip is done again
         return record or Record(clip_id, "", "failed", "internal", "its line in the journal is no record")
 
     def __iter__(self) -> Iterator[str]:
-        return iter(self._places)
+        return iter(self._lines)
 
     def __len__(self) -> int:
-        return len(self._places)
+        return len(self._lines)
 
     def __contains__(self, clip_id: object) -> bool:
-        return clip_id in self._places
+        return clip_id in self._lines
 
     def __del__(self) -> None:
-        if self._stream is not None:
-            self._stream.close()
+        if self._file is not None:
+            os.close(self._file)
 
     def key(self, clip_id: str) -> str | None:
         """Return the key of a clip's record, or None if it has none."""
-        place = self._places.get(clip_id)
-        return None if place is None else place.key
+        number = self._lines.get(clip_id)
+        return None if number is None else self._keys[number]
 
     def has_failed(self, clip_id: str) -> bool:
         """Say whether there is a record of a clip, and it is of a failure."""
-        place = self._places.get(clip_id)
-        return place is not None and place.failed
+        number = self._lines.get(clip_id)
+        return number is not None and bool(self._failed[number])
 
     def failures(self) -> Iterator[Record]:
         """Yield the records of the clips that failed."""
-        return (self[clip_id] for clip_id, place in self._places.items() if place.failed)
+        return (self[clip_id] for clip_id, number in self._lines.items() if self._failed[number])
+
+    def digest(self) -> str:
+        """Return a hash of all lines so far: equal records, equal digest."""
+        return self._digest.hexdigest()
 
     def enter(self, line: bytes, offset: int) -> bool:
         """Take in a line that stands at `offset` of the file; say whether it is one."""
@@ -142,7 +140,12 @@ class Records(Mapping[str, Record]):
             if record is None:
                 return False
             clip_id, key, status = record.clip_id, record.key, record.status
-        self._places[clip_id] = _Place(offset, len(line), key, status == "failed")
+        self._digest.update(line)
+        self._lines[clip_id] = len(self._keys)
+        self._offsets.append(offset)
+        self._lengths.append(len(line))
+        self._keys.append(key)
+        self._failed.append(status == "failed")
         return True
 
 
@@ -239,19 +242,24 @@ class Journal:
 
 
 def _is_sound(line: bytes) -> bool:
-    return line[-_CRC : -_CRC + 10] == b', "crc": "' and line[-11:] == b'%08x"}\n' % zlib.crc32(line[:-_CRC])
+    """Say whether a line ends with its checksum."""
+    return line[-11:] == b'%08x"}\n' % zlib.crc32(line[:-_CRC]) and line[-_CRC:-11] == b', "crc": "'
 
 
 def _record(line: bytes) -> Record | None:
-    match = _LINE.fullmatch(line)
-    if match is not None and zlib.crc32(match["body"]) != int(match["crc"], 16):
+    if _is_sound(line):
+        body = line[:-_CRC] + b"}"
+    elif _LINE.fullmatch(line):
         return None
+    else:  # lines of older releases end without a checksum; one that lost it to decay is no such line
+        body = line
     try:
-        # lines of older releases end without a checksum; one that lost it to decay is no such line
-        record = Record(**json.loads(match["body"] + b"}" if match is not None else line))
-    except (ValueError, TypeError, RecursionError):  # no line of ours
-        return None
-    return record if all(isinstance(getattr(record, name), kind) for name, kind in _KINDS.items()) else None
+        values = json.loads(body.decode())
+        if all(isinstance(value, _KINDS[name]) for name, value in values.items()):
+            return Record(**values)
+    except (ValueError, TypeError, KeyError, AttributeError, RecursionError):  # no line of ours
+        pass
+    return None
 
 
 def fingerprint(*parts: object) -> str:

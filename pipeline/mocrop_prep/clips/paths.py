@@ -25,11 +25,14 @@ _ESCAPED = re.compile(r"\\(?:\\|x([0-9a-f]{2}))")
 # Spreadsheets skip space before a formula, take full-width signs for signs, and split at semicolons where
 # decimals have commas (OWASP, CSV Injection; CWE-1236).
 _FORMULA = re.compile(r"(?:^|(?<=;))(?P<space>\s*)(?P<sign>[=+\-@\uff1d\uff0b\uff0d\uff20])")
+_PLAIN = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_./ -]*").fullmatch  # most names: nothing to escape
 _LONGEST_SHOWN = 200
 
 
 def escape(name: str) -> str:
     """Return a name as one line of valid UTF-8 without hidden marks; `unescape` gives the name back."""
+    if _PLAIN(name):
+        return name
 
     def replace(match: re.Match[str]) -> str:
         return match["slashes"] * 2 if match["slashes"] else _as_bytes(match["unsafe"])
@@ -42,6 +45,8 @@ def cell(name: str) -> str:
 
     `unescape` gives the name back.
     """
+    if _PLAIN(name):
+        return name
     return _FORMULA.sub(lambda match: match["space"] + _as_bytes(match["sign"]), escape(name))
 
 

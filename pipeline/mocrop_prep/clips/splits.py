@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import re
+import sys
 from collections import Counter, defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -21,7 +22,7 @@ _RANGE = re.compile(r"g?(\d{1,9})\s*-\s*g?(\d{1,9})", re.IGNORECASE)
 def group_of(path: str) -> str:
     """Return the group that a file name states as UCF101 does, `_g07_c01` giving `g07`; else empty."""
     found = _GROUP_IN_NAME.search(path.rsplit("/", 1)[-1])
-    return f"g{int(found[1]):02d}" if found else ""
+    return sys.intern(f"g{int(found[1]):02d}") if found else ""  # many clips share one
 
 
 def hold_out(clips: Sequence[Clip], groups: str) -> list[Clip]:
@@ -42,7 +43,7 @@ def hold_out(clips: Sequence[Clip], groups: str) -> list[Clip]:
         raise UsageError(f"--holdout-groups: '{short(groups)}' names no group; {_have(existing)}")
     if all(clip.group in held for clip in clips):
         raise UsageError(f"--holdout-groups: {short(groups)} leaves no clip to train on; {_have(existing)}")
-    return [replace(clip, split="test" if clip.group in held else "train") for clip in clips]
+    return [_with_split(clip, "test" if clip.group in held else "train") for clip in clips]
 
 
 def _groups_named(item: str, existing: list[str]) -> list[str]:
@@ -100,7 +101,11 @@ def set_aside(clips: Sequence[Clip], fraction: float, seed: int) -> tuple[list[C
         notes.append(
             f"validation: {short} groups or clips short of the share; more would leave a class untrained"
         )
-    return [replace(clip, split="val") if clip.clip_id in chosen else clip for clip in clips], notes
+    return [_with_split(clip, "val") if clip.clip_id in chosen else clip for clip in clips], notes
+
+
+def _with_split(clip: Clip, split: str) -> Clip:
+    return clip if clip.split == split else replace(clip, split=split)
 
 
 def _draws(train: Sequence[Clip]) -> list[list[_Unit]]:

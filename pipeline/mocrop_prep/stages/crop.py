@@ -70,9 +70,10 @@ def packed(row: CropRow) -> list[Any]:
     return [getattr(row, name) for name in columns(CropRow)]
 
 
-def unpacked(values: Mapping[str, Any] | Sequence[Any]) -> CropRow:
-    """Return the row that a record holds; older releases recorded its columns with their names."""
-    return CropRow(**values) if isinstance(values, Mapping) else CropRow(*values)
+def unpacked(values: Mapping[str, Any] | Sequence[Any], **known: Any) -> CropRow:
+    """Return the row that a record holds, with what is known better; older releases recorded names too."""
+    named = values if isinstance(values, Mapping) else dict(zip(columns(CropRow), values, strict=False))
+    return CropRow(**{**named, **known})
 
 
 def _known(clip: Clip, settings: CropSettings) -> dict[str, Any]:

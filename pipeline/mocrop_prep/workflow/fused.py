@@ -15,12 +15,11 @@ from mocrop_prep.journal import Journal, Record, Records, fingerprint
 from mocrop_prep.shardset import SetRequest, ShardSet
 from mocrop_prep.stages import commit
 from mocrop_prep.workflow.keys import Inputs, extract_inputs, run_inputs, transcode_inputs
-from mocrop_prep.workflow.rows import describe_rows, manifest_row
+from mocrop_prep.workflow.rows import describe_rows, manifest_row, publish_rows
 from mocrop_prep.workflow.session import Session, StageReport
 from mocrop_prep.workflow.sets import finish_set, set_config
 from mocrop_prep.workflow.stage import Stage
 from mocrop_prep.workflow.staged import by_size, has_size
-from mocrop_prep.workflow.tables import MANIFEST, publish_table
 
 
 class RunStage(Stage):
@@ -124,10 +123,9 @@ class RunStage(Stage):
         return report.with_rows(count, describe_rows(self.table(), count))
 
     def _publish_rows(self, records: Mapping[str, Record]) -> RowCount:
-        count, clips = RowCount(), self.session.clips
+        clips = self.session.clips
         rows = (manifest_row(clip, self._crop, [records[clip.clip_id]]) for clip in clips)
-        publish_table(self.workdir, self.table(), MANIFEST, count.counted(rows))
-        return count
+        return publish_rows(self, self.table(), rows, (self.records,), self._crop)
 
     def _video_inputs(self, clip: Clip) -> Inputs:
         source = self.session.sources.fingerprint(clip, self._kept)

@@ -2,16 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import hashlib
+import json
+from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from pathlib import Path
 
 from mocrop_manifests import Clip, CropRow, RowCount
 from mocrop_manifests.crops import STATUSES
+from mocrop_manifests.files import publish_text, sha256
+from mocrop_manifests.versions import newest_version
 
 from mocrop_prep.config import CropSettings
-from mocrop_prep.journal import Record
+from mocrop_prep.journal import Record, Records, fingerprint
 from mocrop_prep.stages.crop import failed_row, unpacked
+from mocrop_prep.workflow.stage import Stage
+from mocrop_prep.workflow.tables import MANIFEST, publish_table
 
 
 def manifest_row(clip: Clip, settings: CropSettings, chain: Sequence[Record | None]) -> CropRow:
@@ -26,7 +32,37 @@ def manifest_row(clip: Clip, settings: CropSettings, chain: Sequence[Record | No
     last = chain[-1]
     if last is None:
         return failed_row(clip, "bad-intermediate", settings)
-    return replace(unpacked(last.data["row"]), damaged=damaged)
+    return unpacked(last.data["row"], damaged=damaged)
+
+
+def publish_rows(
+    stage: Stage,
+    table: Path,
+    rows: Iterable[CropRow],
+    known: Sequence[Records],
+    settings: CropSettings,
+) -> RowCount:
+    """Write the manifest of a stage, unless all that it is made from is as it was; return what it comes to.
+
+    `known` are the records that `rows`, one for each clip of the session, are made from.
+    """
+    note = stage.workdir.root / "journal" / f"{stage.name}.rows.json"
+    digest = hashlib.sha256()
+    for clip in stage.session.clips:
+        digest.update(repr(clip).encode("utf-8", "surrogateescape"))
+    records = [each.digest() for each in known]
+    made_from = fingerprint(digest.hexdigest(), records, settings.digest(), newest_version(CropRow))
+    try:
+        noted = json.loads(note.read_bytes())
+        if (noted["made_from"], noted["sha256"]) == (made_from, sha256(table)):
+            return RowCount.from_dict(noted["count"])
+    except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError):
+        pass  # there is none, or it rotted: the rows are made
+    count = RowCount()
+    publish_table(stage.workdir, table, MANIFEST, count.counted(rows))
+    noted = {"made_from": made_from, "sha256": sha256(table), "count": count.as_dict()}
+    publish_text(note, json.dumps(noted))
+    return count
 
 
 def describe_rows(path: Path, count: RowCount) -> str:

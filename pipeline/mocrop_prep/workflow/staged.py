@@ -18,11 +18,10 @@ from mocrop_prep.shardset import SetRequest, ShardSet
 from mocrop_prep.stages import commit
 from mocrop_prep.workdir import Workdir
 from mocrop_prep.workflow.keys import Inputs, crop_inputs, extract_inputs, shard_inputs, transcode_inputs
-from mocrop_prep.workflow.rows import describe_rows, manifest_row
+from mocrop_prep.workflow.rows import describe_rows, manifest_row, publish_rows
 from mocrop_prep.workflow.session import Session, StageReport
 from mocrop_prep.workflow.sets import finish_set, set_config
 from mocrop_prep.workflow.stage import Stage
-from mocrop_prep.workflow.tables import MANIFEST, publish_table
 
 
 class TranscodeStage(Stage):
@@ -165,8 +164,8 @@ class CropStage(Stage):
             manifest_row(clip, self._settings, [part.get(clip.clip_id) for part in chain])
             for clip in self.session.clips
         )
-        count = RowCount()
-        publish_table(self.workdir, self.table(), MANIFEST, count.counted(rows))
+        known = (self._transcoded, self._extracted, self.records)
+        count = publish_rows(self, self.table(), rows, known, self._settings)
         return report.with_rows(count, describe_rows(self.table(), count))
 
 

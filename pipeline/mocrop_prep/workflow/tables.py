@@ -20,7 +20,7 @@ from mocrop_manifests import (
     write_crops,
 )
 from mocrop_manifests.files import publish_text, put, sha256, sha256_of_text, temporary_beside
-from mocrop_manifests.tables import format_lines
+from mocrop_manifests.tables import format_lines, may_have_extras
 
 from mocrop_prep.errors import UsageError
 from mocrop_prep.sums import Sums
@@ -79,8 +79,9 @@ def publish_table(workdir: Workdir, path: Path, form: TableForm, rows: Iterable[
         digest = _write_lines(temporary, format_lines(form.row, rows))
         if newest and newest.plain == digest and path.exists() and sha256(path) == newest.sha256:
             return  # as it was left, and taking a long table apart takes long
-        whole, extras = digest, read_extras(form.row, path)
-        if extras.names:
+        whole = digest
+        if may_have_extras(form.row, path):
+            extras = read_extras(form.row, path)
             whole = _write_lines(temporary, format_lines(form.row, form.read(temporary), extras))
         sums.note(name, whole, digest)
         if not path.exists() or sha256(path) != whole:
