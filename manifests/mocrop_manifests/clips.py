@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
 from mocrop_manifests.errors import ManifestError
 from mocrop_manifests.extras import Extras
-from mocrop_manifests.tables import column, format_rows, parse_rows, read_text
+from mocrop_manifests.tables import column, format_rows, scan_rows
 from mocrop_manifests.versions import add_columns, versioned
 
 CLIP_ID = re.compile(r"[A-Za-z0-9_-]+")
@@ -40,20 +40,29 @@ def write_clips(clips: Iterable[Clip], extras: Extras | None = None) -> str:
 
 def read_clips(path: Path) -> list[Clip]:
     """Read and validate a clip list of any version; raises ManifestError with line and column at fault."""
-    clips = parse_rows(Clip, read_text(path), path)
-    check_ids({line: clip.clip_id for line, clip in clips.items()}, path)
-    return list(clips.values())
+    ids = Ids(path)
+    clips = []
+    for line, clip in scan_rows(Clip, path):
+        ids.check(line, clip.clip_id)
+        clips.append(clip)
+    return clips
 
 
-def check_ids(clip_ids: Mapping[int, str], source: str | Path) -> None:
-    """Raise ManifestError unless every clip_id, given by its line, is well formed and occurs once."""
-    seen: dict[str, int] = {}
-    for line, clip_id in clip_ids.items():
-        where = f"{source}:{line}: column clip_id"
+class Ids:
+    """The clip ids of a table so far: each is well formed and occurs once."""
+
+    def __init__(self, source: Path) -> None:
+        self._source = source
+        self._lines: dict[str, int] = {}
+
+    def check(self, line: int, clip_id: str) -> None:
+        """Take in the id in a line; raises ManifestError if it is not one, or was there before."""
+        where = f"{self._source}:{line}: column clip_id"
         if not CLIP_ID.fullmatch(clip_id):
             raise ManifestError(
                 f"{where}: {clip_id[:200]!r} is not a valid clip id; expected letters, digits, _ and - only"
             )
-        if clip_id in seen:
-            raise ManifestError(f"{where}: {clip_id[:200]} occurs twice, first in line {seen[clip_id]}")
-        seen[clip_id] = line
+        if self._lines.setdefault(clip_id, line) != line:
+            raise ManifestError(
+                f"{where}: {clip_id[:200]} occurs twice, first in line {self._lines[clip_id]}"
+            )

@@ -8,10 +8,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from mocrop_manifests.clips import MOST_CLASSES, SPLITS, check_ids
+from mocrop_manifests.clips import MOST_CLASSES, SPLITS, Ids
 from mocrop_manifests.errors import ManifestError
 from mocrop_manifests.extras import Extras
-from mocrop_manifests.tables import column, format_rows, parse_rows, read_text
+from mocrop_manifests.tables import column, format_rows, scan_rows
 from mocrop_manifests.versions import add_columns, versioned
 
 STATUSES = ("ok", "fallback", "failed")
@@ -124,13 +124,18 @@ def write_crops(rows: Iterable[CropRow], extras: Extras | None = None) -> str:
 
 def read_crops(path: Path) -> list[CropRow]:
     """Read and validate a crop manifest of any version; raises ManifestError with line and column."""
-    rows = parse_rows(CropRow, read_text(path), path)
-    check_ids({line: row.clip_id for line, row in rows.items()}, path)
-    for line, row in rows.items():
+    return list(scan_crops(path))
+
+
+def scan_crops(path: Path) -> Iterator[CropRow]:
+    """Yield the rows of a crop manifest as `read_crops` has them, one after the other."""
+    ids = Ids(path)
+    for line, row in scan_rows(CropRow, path):
+        ids.check(line, row.clip_id)
         problem = _problem(row)
         if problem:
             raise ManifestError(f"{path}:{line}: column {problem}")
-    return list(rows.values())
+        yield row
 
 
 def _problem(row: CropRow) -> str:

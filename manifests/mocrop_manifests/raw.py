@@ -7,15 +7,18 @@ import io
 import itertools
 import re
 from collections import Counter
-from collections.abc import Callable, Iterable
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import TextIO
 
 from mocrop_manifests.errors import ManifestError
 
 # a NUL, and what bytes that are not UTF-8 become (PEP 383)
 _UNREADABLE = re.compile(r"[\0\udc80-\udcff]")
 _CELL = re.compile(r'(?P<cell>"(?:[^"]|"")*+"|(?!")[^,\r\n]*+)(?P<end>,|\r\n|[\r\n]|\Z)')
+
+_ROWS = 4096  # taken apart at a time
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,11 +41,15 @@ def read_text(path: Path) -> str:
     """
     try:
         content = path.read_bytes()
-    except FileNotFoundError:
-        raise ManifestError(f"{path}: no such file") from None
     except OSError as error:
-        raise ManifestError(f"{path}: cannot be read: {error.strerror}") from None
+        raise _unread(path, error) from None
     return content.decode("utf-8-sig", "surrogateescape")
+
+
+def _unread(path: Path, error: OSError) -> ManifestError:
+    if isinstance(error, FileNotFoundError):
+        return ManifestError(f"{path}: no such file")
+    return ManifestError(f"{path}: cannot be read: {error.strerror}")
 
 
 def parse_raw(
@@ -58,23 +65,60 @@ def parse_raw(
     are not UTF-8, and a column name that occurs twice; with the line for a row with too few or too many
     cells, which a blank line is unless `skip_blank`.
     """
-    reader = csv.reader(io.StringIO(text, newline=""), strict=True)
+    tables = list(_parts(io.StringIO(text, newline=""), source, named, skip_blank, None))
+    return tables[0]
+
+
+def read_raw(path: Path) -> Iterator[RawTable]:
+    """Take the table in a file apart, some thousand rows at a time, each time with the header.
+
+    Raises ManifestError as `read_text` and `parse_raw` do.
+    """
+    try:
+        with path.open(encoding="utf-8-sig", errors="surrogateescape", newline="") as stream:
+            yield from _parts(stream, path, str, False, _ROWS)
+    except OSError as error:
+        raise _unread(path, error) from None
+
+
+def _parts(
+    stream: TextIO, source: str | Path, named: Callable[[str], str], skip_blank: bool, size: int | None
+) -> Iterator[RawTable]:
+    """Yield the table of a stream in parts of `size` rows; one at least."""
+    reader = csv.reader(lines := _Lines(stream), strict=True)
     line = 1
     table: RawTable | None = None
-    readable = not _UNREADABLE.search(text)
     try:
         for cells in reader:
             if table is None:
                 table = RawTable(str(source), _header(map(named, cells), source), {})
             elif cells or not skip_blank:
-                _check(table, line, cells, readable=readable)
+                _check(table, line, cells, readable=lines.readable)
+                if len(table.rows) == size:
+                    yield table
+                    table = replace(table, rows={})
                 table.rows[line] = cells
             line = reader.line_num + 1  # a quoted cell may span lines: a row is known by its first
     except csv.Error as error:
-        raise _broken(text, table, str(source), line, error) from None
+        stream.seek(0)
+        raise _broken(stream.read(), table, str(source), line, error) from None
     if table is None:
         raise ManifestError(f"{source}: the file is empty; expected a header line")
-    return table
+    yield table
+
+
+class _Lines(Iterator[str]):
+    """The lines of a stream; `readable` as long as all are text."""
+
+    def __init__(self, stream: TextIO) -> None:
+        self._stream = stream
+        self.readable = True
+
+    def __next__(self) -> str:
+        line = next(self._stream)
+        if self.readable and _UNREADABLE.search(line):
+            self.readable = False
+        return line
 
 
 def _header(names: Iterable[str], source: str | Path) -> tuple[str, ...]:

@@ -5,15 +5,15 @@ from __future__ import annotations
 import dataclasses
 import operator
 import typing
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import Any, TypeVar
 
 from mocrop_manifests.cells import cell_parser, format_row
 from mocrop_manifests.errors import ManifestError
 from mocrop_manifests.extras import Extras
-from mocrop_manifests.raw import RawTable, parse_raw, read_text
-from mocrop_manifests.versions import VERSION, migrate, newest_version
+from mocrop_manifests.raw import RawTable, parse_raw, read_raw, read_text
+from mocrop_manifests.versions import VERSION, migrate, newest_version, version_of
 
 Row = TypeVar("Row")
 
@@ -81,22 +81,43 @@ def parse_rows(row_type: type[Row], text: str, source: str | Path) -> dict[int, 
 
     Raises ManifestError with file, line and column for what the schema does not allow.
     """
-    table = _complete(row_type, migrate(row_type, parse_raw(text, source)))
+    return dict(_rows(row_type, [parse_raw(text, source)]))
+
+
+def scan_rows(row_type: type[Row], path: Path) -> Iterator[tuple[int, Row]]:
+    """Yield line and row of the table in a file, as `parse_rows` has them, without keeping it."""
+    return _rows(row_type, read_raw(path))
+
+
+def _rows(row_type: type[Row], parts: Iterable[RawTable]) -> Iterator[tuple[int, Row]]:
+    above: int | None = None
+    for part in parts:
+        version = version_of(row_type, part)
+        if above not in (None, version):
+            problem = f"{version} where the rows above have {above}"
+            raise part.fault(next(iter(part.rows)), VERSION, problem)
+        above = version
+        table = _complete(row_type, migrate(row_type, part))
+        parsers = _parsers(row_type, table.header)
+        for line, cells in table.rows.items():
+            values = {}
+            for name, position, parse in parsers:
+                try:
+                    values[name] = parse(cells[position])
+                except ValueError as error:
+                    raise table.fault(line, name, str(error)) from None
+            yield line, row_type(**values)
+
+
+def _parsers(
+    row_type: type[Any], header: tuple[str, ...]
+) -> tuple[tuple[str, int, Callable[[str], Any]], ...]:
+    """Return name, position in a row and reader of the columns."""
     hints = typing.get_type_hints(row_type)
-    parsers = [
-        (field.name, table.header.index(field.name), cell_parser(hints[field.name], field.metadata))
-        for field in dataclasses.fields(row_type)  # type: ignore[arg-type]
-    ]
-    rows: dict[int, Row] = {}
-    for line, cells in table.rows.items():
-        values = {}
-        for name, position, parse in parsers:
-            try:
-                values[name] = parse(cells[position])
-            except ValueError as error:
-                raise table.fault(line, name, str(error)) from None
-        rows[line] = row_type(**values)
-    return rows
+    return tuple(
+        (field.name, header.index(field.name), cell_parser(hints[field.name], field.metadata))
+        for field in dataclasses.fields(row_type)
+    )
 
 
 def may_have_extras(row_type: type[Any], path: Path) -> bool:

@@ -44,7 +44,7 @@ def migrate(row_type: type[Any], table: RawTable) -> RawTable:
     """
     if row_type not in _STEPS:
         return table
-    for step in _STEPS[row_type][_version(row_type, table) - 1 :]:
+    for step in _STEPS[row_type][version_of(row_type, table) - 1 :]:
         table = step(table)
     return table
 
@@ -60,8 +60,9 @@ def add_columns(*names: str) -> Step:
     return step
 
 
-def _version(row_type: type[Any], table: RawTable) -> int:
-    if VERSION not in table.header:
+def version_of(row_type: type[Any], table: RawTable) -> int:
+    """Return the version of a table; raises ManifestError as `migrate` does."""
+    if row_type not in _STEPS or VERSION not in table.header:
         return 1
     newest = len(_STEPS[row_type]) + 1
     position = table.header.index(VERSION)

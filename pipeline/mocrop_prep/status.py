@@ -5,14 +5,14 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Collection, Iterator
 
-from mocrop_manifests import ManifestError, read_crops, read_dataset
+from mocrop_manifests import ManifestError, read_dataset
 
 from mocrop_prep.config import RunSettings
 from mocrop_prep.errors import CODES
 from mocrop_prep.journal import Records
 from mocrop_prep.shardset import describe_set
 from mocrop_prep.workdir import Workdir
-from mocrop_prep.workflow import Foresight, Session, foresee_recorded, stale_files
+from mocrop_prep.workflow import Foresight, Session, count_rows, foresee_recorded, stale_files
 
 
 def status_lines(workdir: Workdir) -> Iterator[str]:
@@ -63,13 +63,12 @@ def _stage_lines(stage: str, records: Records, ids: Collection[str]) -> Iterator
 
 def _manifest(workdir: Workdir, name: str) -> str:
     try:
-        rows = read_crops(workdir.crops(name))
+        count = count_rows(workdir, name)
     except ManifestError as error:
         return f"damaged: {error}"
-    count = Counter(row.status for row in rows)
-    reasons = Counter(row.reason for row in rows if row.reason)
-    why = "".join(f"; {number} x {reason}" for reason, number in sorted(reasons.items()))
-    return f"{count['ok']} ok, {count['fallback']} fallback, {count['failed']} failed{why}"
+    why = "".join(f"; {number} x {reason}" for reason, number in sorted(count.reasons.items()))
+    status = count.status
+    return f"{status['ok']} ok, {status['fallback']} fallback, {status['failed']} failed{why}"
 
 
 def _shard_set(workdir: Workdir, name: str) -> str:

@@ -9,13 +9,14 @@ from dataclasses import replace
 from pathlib import Path
 
 from mocrop_manifests import Clip, CropRow, RowCount
-from mocrop_manifests.crops import STATUSES
+from mocrop_manifests.crops import STATUSES, scan_crops
 from mocrop_manifests.files import publish_text, sha256
 from mocrop_manifests.versions import newest_version
 
 from mocrop_prep.config import CropSettings
 from mocrop_prep.journal import Record, Records, fingerprint
 from mocrop_prep.stages.crop import failed_row, unpacked
+from mocrop_prep.workdir import Workdir
 from mocrop_prep.workflow.stage import Stage
 from mocrop_prep.workflow.tables import MANIFEST, publish_table
 
@@ -46,23 +47,44 @@ def publish_rows(
 
     `known` are the records that `rows`, one for each clip of the session, are made from.
     """
-    note = stage.workdir.root / "journal" / f"{stage.name}.rows.json"
     digest = hashlib.sha256()
     for clip in stage.session.clips:
         digest.update(repr(clip).encode("utf-8", "surrogateescape"))
     records = [each.digest() for each in known]
     made_from = fingerprint(digest.hexdigest(), records, settings.digest(), newest_version(CropRow))
-    try:
-        noted = json.loads(note.read_bytes())
-        if (noted["made_from"], noted["sha256"]) == (made_from, sha256(table)):
-            return RowCount.from_dict(noted["count"])
-    except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError):
-        pass  # there is none, or it rotted: the rows are made
+    noted = _noted(stage.workdir, stage.name, table)
+    if noted and noted[0] == made_from:
+        return noted[1]
     count = RowCount()
     publish_table(stage.workdir, table, MANIFEST, count.counted(rows))
-    noted = {"made_from": made_from, "sha256": sha256(table), "count": count.as_dict()}
-    publish_text(note, json.dumps(noted))
+    note = {"made_from": made_from, "sha256": sha256(table), "count": count.as_dict()}
+    publish_text(_note(stage.workdir, stage.name), json.dumps(note))
     return count
+
+
+def count_rows(workdir: Workdir, name: str) -> RowCount:
+    """Return what a manifest comes to: as it was noted, or by reading it. Raises ManifestError."""
+    table = workdir.crops(name)
+    for stage in (f"run-{name}", f"crop-{name}"):
+        noted = _noted(workdir, stage, table)
+        if noted:
+            return noted[1]
+    return RowCount(scan_crops(table))
+
+
+def _note(workdir: Workdir, stage: str) -> Path:
+    return workdir.root / "journal" / f"{stage}.rows.json"
+
+
+def _noted(workdir: Workdir, stage: str, table: Path) -> tuple[str, RowCount] | None:
+    """Return what a manifest was made from and comes to; None if that is not known of the file as it is."""
+    try:
+        note = json.loads(_note(workdir, stage).read_bytes())
+        if note["sha256"] == sha256(table):
+            return note["made_from"], RowCount.from_dict(note["count"])
+    except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError):
+        pass  # there is none, or it rotted
+    return None
 
 
 def describe_rows(path: Path, count: RowCount) -> str:
