@@ -34,13 +34,15 @@ NUMBERS: dict[str, Any] = {
 
 
 def instant_fuse(job: FusedJob) -> dict[str, Any]:
-    """Return what the work on a clip returns, at once."""
+    """Return what the work on a clip returns, at once; its sample is an empty file."""
     from mocrop_prep.stages.crop import failed_row, packed
 
     row = packed(replace(failed_row(job.clip, "", job.crop), status="ok", grid="30x40", **NUMBERS))
     digest = "0123456789abcdef" * 4
     source = {"bytes": 0, "mtime_ns": job.source.stat().st_mtime_ns, "sha256": digest}
-    sample = {"frames": 8, "bytes": 100_000, "sha256": digest}
+    sample = {"frames": 8, "bytes": 0, "sha256": digest}
+    job.sample.parent.mkdir(parents=True, exist_ok=True)
+    job.sample.touch()
     return {"row": row, "sample": sample, "source": source, "damaged": 0}
 
 
@@ -110,13 +112,21 @@ def halve(work: Path) -> None:
     journal = work / "journal" / "run-foreground.jsonl"
     lines = journal.read_bytes().splitlines(keepends=True)
     journal.write_bytes(b"".join(lines[: len(lines) // 2]))
+    waiting = work / "journal" / "samples-foreground"
+    waiting.mkdir()
+    for line in lines[: len(lines) // 2]:
+        record = json.loads(line)
+        (waiting / f"{record['clip_id']}.{record['key']}.tar").touch()
 
 
 def simulate(folder: Path, clips: int, jobs: int) -> dict[str, dict[str, float]]:
     """Run a data set of so many clips, and again; return the figures of each command by name."""
     source, work = folder / "source", folder / "work"
     make_source(source, clips)
-    run = ("run", str(source), str(work), "--quiet", "--holdout-groups", "1-7", "--jobs", str(jobs))
+    run = (
+        *("run", str(source), str(work), "--quiet", "--jobs", str(jobs)),
+        *("--holdout-groups", "1-7", "--shard-size", "1000"),
+    )
     figures = {}
     for name, arguments in (
         ("first run", run),

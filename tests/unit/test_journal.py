@@ -8,6 +8,7 @@ import re
 import signal
 import subprocess
 import sys
+import zlib
 from dataclasses import replace
 from pathlib import Path
 
@@ -194,3 +195,38 @@ def test_every_difference_changes_the_fingerprint() -> None:
         ("ab", {"c": 2}),
     ]
     assert len({fingerprint(*parts) for parts in inputs}) == len(inputs)
+
+
+def test_records_show_what_is_appended_after_they_were_read(tmp_path: Path) -> None:
+    path = tmp_path / "run.jsonl"
+    write(path, DONE)
+    journal = Journal(path)
+    records = journal.read()
+    before = records.digest()
+    with journal:
+        journal.append(replace(DONE, key="newer", status="failed", code="corrupt"))
+        journal.append_lines([replace(DONE, clip_id="b").line(), replace(DONE, clip_id="c").line()])
+        assert list(records) == ["a", "b", "c"]
+        assert records.key("a") == "newer"
+        assert records.has_failed("a")
+        assert not records.has_failed("b")
+        assert [record.clip_id for record in records.failures()] == ["a"]
+    assert records["c"] == replace(DONE, clip_id="c")
+    assert records.digest() == Journal(path).read().digest() != before
+    assert records.key("none") is None
+
+
+def test_a_sound_checksum_on_a_line_that_is_no_record_does_its_clip_again(tmp_path: Path) -> None:
+    path = tmp_path / "run.jsonl"
+    body = b'{"clip_id": "a", "key": "k", "status": "ok", "seconds": "soon"'
+    path.write_bytes(b'%b, "crc": "%08x"}\n' % (body, zlib.crc32(body)))
+    records = Journal(path).read()
+    assert records.key("a") == "k"
+    assert (records["a"].key, records["a"].code) == ("", "internal")
+    assert Journal(path).damaged() == 1
+
+
+def test_what_is_empty_is_not_written(tmp_path: Path) -> None:
+    write(tmp_path / "run.jsonl", Record("a", "key", "ok", data={"frames": 1}))
+    line = json.loads((tmp_path / "run.jsonl").read_bytes())
+    assert set(line) == {"clip_id", "key", "status", "data", "crc"}

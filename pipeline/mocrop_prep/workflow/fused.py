@@ -14,7 +14,7 @@ from mocrop_prep.config import CropSettings, ShardSettings, TranscodeSettings
 from mocrop_prep.journal import Journal, Record, Records, fingerprint
 from mocrop_prep.shardset import SetRequest, ShardSet
 from mocrop_prep.stages import commit
-from mocrop_prep.workflow.keys import Inputs, extract_inputs, run_inputs, transcode_inputs
+from mocrop_prep.workflow.keys import Inputs, extract_inputs, run_constant, run_inputs, transcode_inputs
 from mocrop_prep.workflow.rows import describe_rows, manifest_row, publish_rows
 from mocrop_prep.workflow.session import Session, StageReport
 from mocrop_prep.workflow.sets import finish_set, set_config
@@ -41,6 +41,7 @@ class RunStage(Stage):
         super().__init__(session)
         self.name = f"run-{name}"
         self._transcode, self._crop, self._shard = transcode, crop, shard
+        self._constant = run_constant(transcode, crop, shard)
         self._keep = keep
         self._kept = self.workdir.journal("transcode").read()
         self._made = ShardSet(self.workdir, name)
@@ -67,12 +68,12 @@ class RunStage(Stage):
     def inputs(self, clip: Clip) -> Inputs:
         """Return what decides the row and the sample."""
         source = self.session.sources.fingerprint(clip, self.records)
-        return run_inputs(source, self._transcode, self._crop, self._shard, clip)
+        return run_inputs(source, clip, self._constant)
 
     def likely_inputs(self, clip: Clip) -> Inputs:
         """Return the inputs without a look at the record."""
         source = self.session.sources.likely_fingerprint(clip, self.records)
-        return run_inputs(source, self._transcode, self._crop, self._shard, clip)
+        return run_inputs(source, clip, self._constant)
 
     def arguments(self, clip: Clip, key: str) -> tuple[Any, ...]:
         """Return the arguments of `commit.fuse_to`."""

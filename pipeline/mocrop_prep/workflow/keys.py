@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import dataclasses
 from functools import cache
-from typing import Any
+from operator import attrgetter
 
 import cv2
 import numpy as np
 from mocrop_manifests import Clip, CropRow
+from mocrop_manifests.tables import columns
 
 from mocrop_prep.config import CropSettings, ShardSettings, TranscodeSettings
 from mocrop_prep.journal import fingerprint
@@ -16,6 +16,7 @@ from mocrop_prep.vectors import MOTION_FORMAT
 from mocrop_prep.video import library_versions
 
 Inputs = dict[str, str]
+_CLIP_VALUES, _ROW_VALUES = (attrgetter(*columns(kind)) for kind in (Clip, CropRow))
 
 
 def transcode_inputs(source: str, settings: TranscodeSettings) -> Inputs:
@@ -52,16 +53,17 @@ def shard_inputs(video_sha256: str, row: CropRow, settings: ShardSettings) -> In
     }
 
 
-def run_inputs(
-    source: str, transcode: TranscodeSettings, crop: CropSettings, shard: ShardSettings, clip: Clip
-) -> Inputs:
-    """Return what decides a clip's sample and row in a fused run."""
+def run_inputs(source: str, clip: Clip, constant: Inputs) -> Inputs:
+    """Return what decides a clip's sample and row in a fused run; `constant` is what all clips share."""
+    return {**constant, "source": source, "clip list": _row(clip)}
+
+
+def run_constant(transcode: TranscodeSettings, crop: CropSettings, shard: ShardSettings) -> Inputs:
+    """Return the inputs that all clips of a fused run share."""
     return {
-        "source": source,
         "transcode settings": transcode.digest(),
         "crop settings": crop.digest(),
         "shard settings": shard.digest(),
-        "clip list": _row(clip),
         "form of the vectors": str(MOTION_FORMAT),
         "libraries": f"{_picture_libraries()} {np.__version__}",
     }
@@ -78,5 +80,4 @@ def _picture_libraries() -> str:
 
 
 def _row(row: Clip | CropRow) -> str:
-    values: list[Any] = [getattr(row, field.name) for field in dataclasses.fields(row)]
-    return fingerprint(values)
+    return fingerprint(_CLIP_VALUES(row) if isinstance(row, Clip) else _ROW_VALUES(row))
