@@ -88,7 +88,6 @@ class Records(Mapping[str, Record]):
         self._offsets, self._lengths = array("q"), array("l")
         self._keys: list[str] = []
         self._failed = bytearray()
-        self._digest = hashlib.sha256()
         self._file: int | None = None
 
     def __getitem__(self, clip_id: str) -> Record:
@@ -126,10 +125,6 @@ class Records(Mapping[str, Record]):
         """Yield the records of the clips that failed."""
         return (self[clip_id] for clip_id, number in self._lines.items() if self._failed[number])
 
-    def digest(self) -> str:
-        """Return a hash of all lines so far: equal records, equal digest."""
-        return self._digest.hexdigest()
-
     def enter(self, line: bytes, offset: int) -> bool:
         """Take in a line that stands at `offset` of the file; say whether it is one."""
         head = _HEAD.match(line)
@@ -140,7 +135,6 @@ class Records(Mapping[str, Record]):
             if record is None:
                 return False
             clip_id, key, status = record.clip_id, record.key, record.status
-        self._digest.update(line)
         self._lines[clip_id] = len(self._keys)
         self._offsets.append(offset)
         self._lengths.append(len(line))
@@ -150,13 +144,17 @@ class Records(Mapping[str, Record]):
 
 
 class Journal:
-    """Append records to a file and read them back; lines that a crash tore or that rotted are dropped."""
+    """Append records to a file and read them back; lines that a crash tore or that rotted are dropped.
+
+    `written` counts the records appended.
+    """
 
     def __init__(self, path: Path) -> None:
         self._path = path
         self._stream: IO[bytes] | None = None
         self._records: Records | None = None
         self._end = 0
+        self.written = 0
         self._synced = 0.0
 
     def __enter__(self) -> Journal:
@@ -187,6 +185,7 @@ class Journal:
             raise ValueError("the journal is not open")
         self._stream.write(b"".join(lines))
         self._stream.flush()
+        self.written += len(lines)
         for line in lines:
             if self._records is not None:
                 self._records.enter(line, self._end)

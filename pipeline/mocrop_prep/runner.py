@@ -64,6 +64,7 @@ def run_tasks(
     when a signal ends the work; what was done until then is recorded.
     """
     queue = Queue(tasks, 1 if settings.fail_fast else LARGEST_BATCH)
+    before = journal.written
     make_folder(inflight)
     with journal, Progress(label, len(tasks), quiet=quiet) as progress, Warden(inflight, settings) as warden:
         try:
@@ -76,7 +77,7 @@ def run_tasks(
                         _fail_fast(outcomes, settings, label, queue.left)
         except KeyboardInterrupt:
             raise Stopped(
-                f"stopped in {label}: {queue.tally.clips} of {len(tasks)} clips are done and kept; "
+                f"stopped in {label}: {journal.written - before} of {len(tasks)} clips are done and kept; "
                 "the same command goes on from there"
             ) from None
         finally:

@@ -202,7 +202,6 @@ def test_records_show_what_is_appended_after_they_were_read(tmp_path: Path) -> N
     write(path, DONE)
     journal = Journal(path)
     records = journal.read()
-    before = records.digest()
     with journal:
         journal.append(replace(DONE, key="newer", status="failed", code="corrupt"))
         journal.append_lines([replace(DONE, clip_id="b").line(), replace(DONE, clip_id="c").line()])
@@ -212,7 +211,7 @@ def test_records_show_what_is_appended_after_they_were_read(tmp_path: Path) -> N
         assert not records.has_failed("b")
         assert [record.clip_id for record in records.failures()] == ["a"]
     assert records["c"] == replace(DONE, clip_id="c")
-    assert records.digest() == Journal(path).read().digest() != before
+    assert dict(records) == Journal(path).read()
     assert records.key("none") is None
 
 

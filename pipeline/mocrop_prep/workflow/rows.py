@@ -47,11 +47,7 @@ def publish_rows(
 
     `known` are the records that `rows`, one for each clip of the session, are made from.
     """
-    digest = hashlib.sha256()
-    for clip in stage.session.clips:
-        digest.update(repr(clip).encode("utf-8", "surrogateescape"))
-    records = [each.digest() for each in known]
-    made_from = fingerprint(digest.hexdigest(), records, settings.digest(), newest_version(CropRow))
+    made_from = _origin(stage.session.clips, known, settings)
     noted = _noted(stage.workdir, stage.name, table)
     if noted and noted[0] == made_from:
         return noted[1]
@@ -70,6 +66,22 @@ def count_rows(workdir: Workdir, name: str) -> RowCount:
         if noted:
             return noted[1]
     return RowCount(scan_crops(table))
+
+
+def _origin(clips: Iterable[Clip], known: Sequence[Records], settings: CropSettings) -> str:
+    """Return a hash of what rows are made from: a key stands for all that a record of no failure says."""
+    digest = hashlib.sha256()
+    for clip in clips:
+        parts = [clip, *(_state(records, clip.clip_id) for records in known)]
+        digest.update(repr(parts).encode("utf-8", "surrogateescape"))
+    return fingerprint(digest.hexdigest(), settings.digest(), newest_version(CropRow))
+
+
+def _state(records: Records, clip_id: str) -> tuple[object, ...]:
+    if not records.has_failed(clip_id):
+        return (records.key(clip_id),)
+    record = records[clip_id]
+    return record.key, record.code, record.data.get("damaged")
 
 
 def _note(workdir: Workdir, stage: str) -> Path:
