@@ -13,9 +13,13 @@ from mocrop_manifests.tables import column, format_rows, parse_rows, read_text
 from mocrop_manifests.versions import add_columns, versioned
 
 STATUSES = ("ok", "fallback", "failed")
+ROUTES = ("copy", "encode", "direct")
 
 
-@versioned(add_columns("confidence", "damaged"))  # version 2
+@versioned(
+    add_columns("confidence", "damaged"),  # version 2
+    add_columns("route"),  # version 3
+)
 @dataclass(frozen=True, slots=True)
 class CropRow:
     """One clip and its crop; the measured columns are None for a clip that failed before they were known."""
@@ -30,10 +34,10 @@ class CropRow:
     group: str = column("clips that must stay in one split share it; empty if unknown")
     status: str = column("`ok`, `fallback` (the centre was taken) or `failed`", choices=STATUSES)
     reason: str = column("one code: why it fell back or failed; empty if ok")
-    width: int | None = column("width of the upright, transcoded clip", unit="px")
-    height: int | None = column("height of the upright, transcoded clip", unit="px")
+    width: int | None = column("width of the upright clip", unit="px")
+    height: int | None = column("height of the upright clip", unit="px")
     fps: float | None = column("mean frame rate", unit="frames/s")
-    frames: int | None = column("decoded frames of the transcoded clip")
+    frames: int | None = column("decoded frames of the clip")
     key_frames: int | None = column("key frames among them")
     x: int | None = column("left edge of the crop", unit="px")
     y: int | None = column("top edge of the crop", unit="px")
@@ -58,6 +62,12 @@ class CropRow:
     )
     damaged: int | None = column(
         "packets or frames of the source that were damaged; empty if not known", low=0, default=None
+    )
+    route: str | None = column(
+        "how the clip came to be read: `copy` or `encode` made H.264 of the source, `direct` read the source "
+        "itself; empty if not known",
+        choices=ROUTES,
+        default=None,
     )
 
 

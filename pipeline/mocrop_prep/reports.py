@@ -76,6 +76,7 @@ def _summary(report: StageReport) -> dict[str, object]:
         "reused": report.reused,
         "failed": dict(Counter(record.code for record in report.failed)),
         "status": dict(Counter(row.status for row in report.rows)),
+        "routes": dict(Counter(action for r in records.values() if (action := r.data.get("action")))),
         "seconds": round(report.seconds, 3),
         "worker_seconds": round(sum(record.seconds for record in records.values()), 3),
     }

@@ -13,6 +13,7 @@ from mocrop_prep.journal import Record
 from mocrop_prep.shardset import describe_set
 from mocrop_prep.workdir import Workdir
 from mocrop_prep.workflow import Foresight, Session, foresee_recorded, stale_files
+from mocrop_prep.workflow.rows import describe_routes
 
 
 def status_lines(workdir: Workdir) -> Iterator[str]:
@@ -56,7 +57,9 @@ def _to_do(foresight: Foresight) -> Iterator[str]:
 
 def _stage_lines(stage: str, records: dict[str, Record], clips: int) -> Iterator[str]:
     failed = [record for record in records.values() if record.failed]
-    yield f"{stage:<11} {len(records)} of {clips} done, {len(failed)} failed"
+    read = [record.data["action"] for record in records.values() if "action" in record.data]
+    routes = f"; {describe_routes(read)}" if read else ""
+    yield f"{stage:<11} {len(records)} of {clips} done, {len(failed)} failed{routes}"
     for code, count in sorted(Counter(record.code for record in failed).items()):
         example = next(record for record in failed if record.code == code)
         yield f"            {count} x {code} ({CODES.get(code, 'unknown code')}), such as {example.clip_id}"

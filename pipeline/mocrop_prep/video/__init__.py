@@ -2,11 +2,21 @@
 
 from mocrop_prep.video.damage import refusal
 from mocrop_prep.video.decode import StreamIndex, decode_clip, decode_key_frames, index_stream
+from mocrop_prep.video.direct import Decode, predict_index, read_clip
 from mocrop_prep.video.encode import TranscodeReport, copy_clip, encode_clip
-from mocrop_prep.video.source import SourceInfo, contract_violations, inspect_source, library_versions
+from mocrop_prep.video.source import (
+    VECTOR_CODECS,
+    SourceInfo,
+    contract_violations,
+    direct_violations,
+    inspect_source,
+    library_versions,
+)
 from mocrop_prep.video.write import write_video
 
 __all__ = [
+    "VECTOR_CODECS",
+    "Decode",
     "SourceInfo",
     "StreamIndex",
     "TranscodeReport",
@@ -14,10 +24,13 @@ __all__ = [
     "copy_clip",
     "decode_clip",
     "decode_key_frames",
+    "direct_violations",
     "encode_clip",
     "index_stream",
     "inspect_source",
     "library_versions",
+    "predict_index",
+    "read_clip",
     "refusal",
     "write_video",
 ]

@@ -6,7 +6,7 @@ One thread always: with frame threads libavcodec exports wrong vectors, differen
 from __future__ import annotations
 
 import gc
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -33,10 +33,19 @@ _COLLECT_EVERY = 16
 
 @dataclass(frozen=True, slots=True)
 class StreamIndex:
-    """A clip's frames, from its packets alone: `info`, and `times` in seconds, one per frame."""
+    """A clip's frames, from its packets: `info`, and `times` in seconds, one per frame.
+
+    `direct` says that the clip is a source that is read in place.
+    """
 
     info: ClipInfo
     times: tuple[float, ...]
+    direct: bool = False
+
+    @property
+    def exact(self) -> Sequence[int]:
+        """The frames that come out exactly anyway: key frames; of a source all, which is decoded in full."""
+        return range(self.info.frames) if self.direct else self.info.key_frames
 
 
 def index_stream(path: Path) -> StreamIndex:
@@ -72,18 +81,19 @@ def index_stream(path: Path) -> StreamIndex:
 def decode_clip(
     path: Path,
     *,
-    frames: int,
+    frames: int | None,
     sink: Callable[[Vectors], None] | None,
     keep: Collection[int] = (),
     loop_filter: bool = False,
     gauge: AppearanceGauge | None = None,
+    watch: Callable[[VideoFrame], None] | None = None,
 ) -> dict[int, Picture]:
     """Decode a clip once: hand its motion vectors to `sink` in batches, return the frames numbered in `keep`.
 
-    `gauge` is shown the key frames that it asks for. Without `loop_filter` only key frames are filtered,
-    which leaves vectors and key frames exact and every other picture not: ask for it when `keep` names
-    others. Raises ClipError if the clip does not decode to exactly `frames` whole frames of the size that its
-    header claims.
+    `gauge` is shown the frames that it asks for, `watch` all of them. Without `loop_filter` only key frames
+    are filtered, which leaves vectors and key frames exact and every other picture not: ask for it when
+    `keep` names others. Raises ClipError if the clip does not decode to exactly `frames` whole frames, any
+    number if that is None, of the size that its header claims.
     """
     pictures: dict[int, Picture] = {}
     batch = _Batch(sink)
@@ -97,6 +107,8 @@ def decode_clip(
         number = 0
         for frame in read_frames(container, stream, damage):
             _check_size(frame, size, path)
+            if watch is not None:
+                watch(frame)
             if sink is not None:
                 batch.add(number, frame)
             if gauge is not None and number in gauge.numbers:
@@ -108,8 +120,8 @@ def decode_clip(
                 gc.collect(0)
     batch.flush()
     if damage.count:
-        raise refusal(path, damage.count, frames)
-    if number != frames:
+        raise refusal(path, damage.count, frames or number)
+    if frames is not None and number != frames:
         raise ClipError("corrupt", f"{path}: {number} frames decode where the file has {frames}")
     return pictures
 

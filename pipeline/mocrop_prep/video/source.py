@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import struct
+from collections.abc import Sequence
 from dataclasses import dataclass
 from fractions import Fraction
 from itertools import pairwise
@@ -22,6 +23,10 @@ from mocrop_prep.video.extent import missing_bytes
 from mocrop_prep.video.opening import message, open_video, read_packets, side_data
 from mocrop_prep.video.sps import first_sps, reference_frames, sps_in_packet
 
+VECTOR_CODECS = frozenset(
+    ["h264", "mpeg1video", "mpeg2video", "mpeg4", "msmpeg4v2", "msmpeg4v3", "h263", "flv1", "wmv1", "wmv2"]
+)
+"""The codecs, by libavcodec's names, whose decoders export motion vectors of every moving block."""
 _FALLBACK_RATE = Fraction(25)
 _RATES = (Fraction(1, 10), Fraction(1000))  # a rate outside of this range is a broken header
 _SQUARE = Fraction(1, 100)  # sample aspect ratios this close to 1 are rounding of the display size
@@ -90,13 +95,13 @@ def inspect_source(path: Path) -> SourceInfo:
             width=first.width,
             height=first.height,
             sample_aspect=_sample_aspect(stream),
-            rate=_rate(stream),
+            rate=frame_rate(stream),
             packets=len(pts),
             damaged=damaged,
             key_packets=tuple(survey.keys),
             # AVI has no timestamps of its own, only a constant rate; what libavformat derives breaks with
             # packed B-frames and dropped frames.
-            sound_timestamps=container.format.name != "avi" and _sound(pts),
+            sound_timestamps=container.format.name != "avi" and sound_times(pts),
             reordered=any(b is None or a is None or b <= a for a, b in pairwise(pts)),
             references=reference_frames(context.extradata) if context.name == "h264" else None,
             steady=len(survey.formats) <= 1 and claimed == (first.width, first.height),
@@ -113,13 +118,31 @@ def contract_violations(info: SourceInfo, *, gop: int, short_side: int | None) -
     """Say, in words, how a source differs from what ``transcoded/`` promises; empty if it can be copied."""
     rules = [
         (info.codec == "h264", f"the codec is {info.codec}, not h264"),
-        (info.pixel_format == "yuv420p", f"the pixel format is {info.pixel_format}, not yuv420p"),
         (not info.reordered, "it has B-frames or timestamps out of order"),
         (
             info.references in (0, 1),
             f"it uses {info.references or 'an unknown number of'} reference frames, not 1",
         ),
         (info.key_packets == tuple(range(0, info.packets, gop)), f"its key frames are not {gop} apart"),
+        *_picture_rules(info, short_side),
+        (info.sound_timestamps, "its timestamps are not sound"),
+    ]
+    return [text for holds, text in rules if not holds]
+
+
+def direct_violations(info: SourceInfo, *, short_side: int | None) -> list[str]:
+    """Say, in words, why a source cannot be read in place of a transcoded clip; empty if it can."""
+    rules = [
+        (info.codec in VECTOR_CODECS, f"libavcodec exports no motion vectors of {info.codec}"),
+        *_picture_rules(info, short_side),
+    ]
+    return [text for holds, text in rules if not holds]
+
+
+def _picture_rules(info: SourceInfo, short_side: int | None) -> list[tuple[bool, str]]:
+    """Return what is promised of pictures, whatever the codec: whether it holds, and how it does not."""
+    return [
+        (info.pixel_format == "yuv420p", f"the pixel format is {info.pixel_format}, not yuv420p"),
         (info.sample_aspect == 1, f"its pixels are not square ({info.sample_aspect})"),
         (info.steady, "its picture format changes on the way, or is not the one that its header claims"),
         (not info.hidden, f"its edit list hides {info.hidden} of its packets"),
@@ -132,10 +155,8 @@ def contract_violations(info: SourceInfo, *, gop: int, short_side: int | None) -
         (info.colorspace in _UNSPECIFIED_OR_BT601, "its colours are not BT.601"),
         (info.color_range in _UNSPECIFIED_OR_LIMITED, "its colours use the full range"),
         (not info.interlaced, "it is interlaced"),
-        (info.sound_timestamps, "its timestamps are not sound"),
         (info.damaged == 0, f"{info.damaged} of its packets are damaged"),
     ]
-    return [text for holds, text in rules if not holds]
 
 
 class _Survey:
@@ -240,14 +261,16 @@ def _sample_aspect(stream: VideoStream) -> Fraction:
     return Fraction(ratio)
 
 
-def _rate(stream: VideoStream) -> Fraction:
+def frame_rate(stream: VideoStream) -> Fraction:
+    """Return the frames per second that a stream claims, if they can be believed, else 25."""
     for rate in (stream.average_rate, stream.guessed_rate, stream.base_rate):
         if rate and _RATES[0] <= rate <= _RATES[1]:
             return Fraction(rate)
     return _FALLBACK_RATE
 
 
-def _sound(pts: list[int | None]) -> bool:
+def sound_times(pts: Sequence[int | None]) -> bool:
+    """Say whether every frame has its own timestamp in a believable distance; in any order."""
     known = sorted(p for p in pts if p is not None)
     if len(known) < len(pts):
         return False

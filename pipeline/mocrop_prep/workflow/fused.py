@@ -16,7 +16,7 @@ from mocrop_prep.journal import Journal, Record, fingerprint
 from mocrop_prep.runner import Task
 from mocrop_prep.shardset import SetRequest, ShardSet
 from mocrop_prep.stages import commit
-from mocrop_prep.workflow.keys import Inputs, extract_inputs, run_inputs, transcode_inputs
+from mocrop_prep.workflow.keys import Inputs, extract_inputs, is_direct, run_inputs, transcode_inputs
 from mocrop_prep.workflow.rows import describe_rows, manifest_row
 from mocrop_prep.workflow.session import Session, StageReport
 from mocrop_prep.workflow.sets import finish_set, set_config
@@ -100,7 +100,7 @@ class RunStage(Stage):
             motion is not None
             and video is not None
             and has_size(self.workdir.motion(clip_id), motion)
-            and has_size(self.workdir.transcoded(clip_id), video)
+            and (is_direct(video) or has_size(self.workdir.transcoded(clip_id), video))
         )
 
     def table(self) -> Path:
@@ -147,9 +147,9 @@ class RunStage(Stage):
             if video is None or video.failed:
                 continue
             if record.failed and record.stage == "extract":
-                motion[clip_id] = _as_stage(record, extract_inputs(video.data["sha256"]))
+                motion[clip_id] = _as_stage(record, extract_inputs(video.data))
             elif "extract" in record.data:
-                motion[clip_id] = _ok(clip_id, extract_inputs(video.data["sha256"]), record.data["extract"])
+                motion[clip_id] = _ok(clip_id, extract_inputs(video.data), record.data["extract"])
         extracted = self.workdir.journal("extract")
         _append_new(extracted, extracted.read(), motion)
 

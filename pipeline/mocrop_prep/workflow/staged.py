@@ -17,8 +17,14 @@ from mocrop_prep.runner import Task
 from mocrop_prep.shardset import SetRequest, ShardSet
 from mocrop_prep.stages import commit
 from mocrop_prep.workdir import Workdir
-from mocrop_prep.workflow.keys import crop_inputs, extract_inputs, shard_inputs, transcode_inputs
-from mocrop_prep.workflow.rows import describe_rows, manifest_row
+from mocrop_prep.workflow.keys import (
+    crop_inputs,
+    extract_inputs,
+    is_direct,
+    shard_inputs,
+    transcode_inputs,
+)
+from mocrop_prep.workflow.rows import describe_routes, describe_rows, manifest_row
 from mocrop_prep.workflow.session import Session, StageReport
 from mocrop_prep.workflow.sets import finish_set, set_config
 from mocrop_prep.workflow.stage import Stage
@@ -54,12 +60,13 @@ class TranscodeStage(Stage):
         ]
 
     def is_whole(self, task: Task, record: Record) -> bool:
-        """Say whether the transcoded clip is there with its size."""
-        return has_size(self.workdir.transcoded(task.clip_id), record.data)
+        """Say whether the transcoded clip is there with its size; a source read in place is in the key."""
+        return is_direct(record.data) or has_size(self.workdir.transcoded(task.clip_id), record.data)
 
     def finish(self, report: StageReport) -> StageReport:
-        """Return the report: every clip is published by its worker."""
-        return report
+        """Say how clips are to be read: every clip is published by its worker."""
+        routes = (record.data.get("action") for record in report.records.values())
+        return dataclasses.replace(report, lines=(f"{self.workdir.root}: {describe_routes(routes)}",))
 
 
 class ExtractStage(Stage):
@@ -82,11 +89,12 @@ class ExtractStage(Stage):
         return [
             Task(
                 clip.clip_id,
-                extract_inputs(good[clip.clip_id]["sha256"]),
+                extract_inputs(good[clip.clip_id]),
                 (
-                    self.workdir.transcoded(clip.clip_id),
+                    video_of(self.session, clip, good[clip.clip_id]),
                     good[clip.clip_id]["sha256"],
                     self.workdir.motion(clip.clip_id),
+                    is_direct(good[clip.clip_id]),
                 ),
             )
             for clip in self.by_size({clip_id: data["bytes"] for clip_id, data in good.items()})
@@ -180,14 +188,15 @@ class ShardStage(Stage):
     def tasks(self) -> list[Task]:
         """Return a task for each row with a crop."""
         found = []
+        clips = {clip.clip_id: clip for clip in self.session.clips}
         for row in self._rows:
             record = self._transcoded.get(row.clip_id)
             if row.status != "failed" and record is not None and not record.failed:
-                digest = record.data["sha256"]
-                inputs = shard_inputs(digest, row, self._settings)
+                inputs = shard_inputs(record.data, row, self._settings)
                 key = fingerprint(inputs)
                 sample = self._made.sample_file(row.clip_id, key)
-                arguments = (self.workdir.transcoded(row.clip_id), digest, row, sample, self._settings)
+                video, digest = video_of(self.session, clips[row.clip_id], record.data), record.data["sha256"]
+                arguments = (video, digest, row, sample, self._settings, is_direct(record.data))
                 found.append(Task(row.clip_id, inputs, arguments, key))
         return found
 
@@ -232,6 +241,14 @@ def failures(stage: str, records: Mapping[str, Record], clips: Sequence[Clip]) -
         for record in found
         if record is not None and record.failed
     }
+
+
+def video_of(session: Session, clip: Clip, video: Mapping[str, Any]) -> Path:
+    """Return where a clip is read from: its source if that is read in place, else what was transcoded.
+
+    `video` is what the transcode stage has on record of it.
+    """
+    return session.sources.path(clip) if is_direct(video) else session.workdir.transcoded(clip.clip_id)
 
 
 def has_size(path: Path, data: Mapping[str, Any]) -> bool:
