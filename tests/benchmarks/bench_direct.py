@@ -173,8 +173,9 @@ def measure(
         body["crops"] = asdict(agreement)
         routes = describe_routes(Counter(agreement.routes).elements())
         print(
-            f"{agreement.clips} clips ({routes}): intersection over union of the crops {agreement.mean:.3f} on the mean, {agreement.median:.3f} in the median, {agreement.under_half} "
-            "under a half",
+            f"{agreement.clips} clips ({routes}): intersection over union of the crops "
+            f"{agreement.mean:.3f} on the mean, {agreement.median:.3f} in the median, "
+            f"{agreement.under_half} under a half",
             flush=True,
         )
     boxes = SHARED / "actor_boxes.csv"
@@ -184,8 +185,8 @@ def measure(
         for area, one in found.items():
             low, high = one.interval or (one.difference, one.difference)
             print(
-                f"area {area}: direct keeps {100 * one.direct:.1f} %, transcoded "
-                f"{100 * one.transcoded:.1f} %, {100 * one.difference:+.1f} [{100 * low:+.1f}, {100 * high:+.1f}]",
+                f"area {area}: direct keeps {one.direct:.1%}, transcoded {one.transcoded:.1%}, "
+                f"{100 * one.difference:+.1f} points [{100 * low:+.1f}, {100 * high:+.1f}]",
                 flush=True,
             )
     return body

@@ -18,7 +18,8 @@ from mocrop_prep.stages.crop import crop_clip
 from mocrop_prep.stages.extract import extract_clip
 from mocrop_prep.stages.fused import fuse_clip
 from mocrop_prep.stages.shard import shard_clip
-from mocrop_prep.stages.transcode import carry_out, plan_clip, transcode_clip
+from mocrop_prep.stages.transcode import Plan, carry_out, plan_clip
+from mocrop_prep.video import SourceInfo, inspect_source
 
 _TOLD = ("action", "damaged", "source")  # of how a clip was transcoded, in the record of a fused run too
 
@@ -49,7 +50,8 @@ def transcode_to(source: Path, target: Path, settings: TranscodeSettings) -> dic
     Of a source that is read in place these are its own, and no file is left at `target`.
     """
     with _told_of_failures({"source": _state(source)}) as known:
-        return _transcode(source, target, settings, known["source"]) | known
+        plan = plan_clip(source, settings)
+        return _transcode(plan, source, target, settings, known["source"]) | known
 
 
 def extract_to(video: Path, video_sha256: str, target: Path, direct: bool = False) -> dict[str, Any]:
@@ -91,25 +93,28 @@ def fuse_to(job: FusedJob) -> dict[str, Any]:
         video = job.source if direct else job.video
         if _is(video, job.kept["sha256"]):
             with _told_of_failures({name: job.kept[name] for name in _TOLD}) as known:
-                return _fuse_video(job, video, direct=direct) | known
+                return _fuse_video(job, video, inspect_source(video) if direct else None) | known
     with _told_of_failures({"source": _state(job.source)}) as known, ExitStack() as stack:
-        video = job.video
+        video, info = job.video, None
         with _blame("transcode"):
+            plan = plan_clip(job.source, job.transcode)
+            if plan.action == "direct":
+                video, info = job.source, plan.info
             if job.keep:
-                report = _transcode(job.source, video, job.transcode, known["source"])
+                report = _transcode(plan, job.source, job.video, job.transcode, known["source"])
                 known["transcode"] = report | known
             else:
-                video = stack.enter_context(temporary_beside(job.sample.with_suffix(".mp4")))
-                report = transcode_clip(job.source, video, job.transcode)
+                if plan.action != "direct":
+                    video = stack.enter_context(temporary_beside(job.sample.with_suffix(".mp4")))
+                report = carry_out(plan, job.source, video, job.transcode)
         known |= {name: report[name] for name in _TOLD if name in report}
-        direct = report["action"] == "direct"
-        return _fuse_video(job, job.source if direct else video, direct=direct) | known
+        return _fuse_video(job, video, info) | known
 
 
 def _transcode(
-    source: Path, target: Path, settings: TranscodeSettings, state: Mapping[str, Any]
+    plan: Plan, source: Path, target: Path, settings: TranscodeSettings, state: Mapping[str, Any]
 ) -> dict[str, Any]:
-    plan = plan_clip(source, settings)
+    """Publish a transcoded clip as planned; `state` is what the source was, before it was read."""
     if plan.action == "direct":
         remove(target)  # what an earlier run may have made of it
         return carry_out(plan, source, target, settings) | {name: state[name] for name in ("bytes", "sha256")}
@@ -117,12 +122,12 @@ def _transcode(
         return carry_out(plan, source, temporary, settings) | _identity(temporary)
 
 
-def _fuse_video(job: FusedJob, video: Path, *, direct: bool) -> dict[str, Any]:
+def _fuse_video(job: FusedJob, video: Path, source: SourceInfo | None) -> dict[str, Any]:
     data: dict[str, Any] = {}
     with ExitStack() as stack, _blame("extract"):
         sample = stack.enter_context(publish(job.sample))
         motion = stack.enter_context(publish(job.motion)) if job.keep else None
-        row, report = fuse_clip(video, job.clip, sample, job.crop, job.shard, motion=motion, direct=direct)
+        row, report = fuse_clip(video, job.clip, sample, job.crop, job.shard, motion=motion, source=source)
         data |= {"row": asdict(row), "sample": report | _identity(sample)}
         if motion is not None:
             data["extract"] = _identity(motion)

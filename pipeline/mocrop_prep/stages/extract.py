@@ -7,7 +7,7 @@ from typing import Any
 
 from mocrop_prep.appearance import AppearanceGauge
 from mocrop_prep.vectors import VectorWriter
-from mocrop_prep.video import Decode, StreamIndex, read_clip
+from mocrop_prep.video import Decode, StreamIndex, inspect_source, read_clip
 
 
 def extract_clip(video: Path, target: Path, *, direct: bool = False) -> dict[str, Any]:
@@ -23,5 +23,5 @@ def extract_clip(video: Path, target: Path, *, direct: bool = False) -> dict[str
             writer.describe(gauge.result())
         return writer.rows
 
-    index, vectors = read_clip(video, extract, direct=direct)
+    index, vectors = read_clip(video, extract, source=inspect_source(video) if direct else None)
     return {"frames": index.info.frames, "key_frames": len(index.info.key_frames), "vectors": vectors}

@@ -19,7 +19,7 @@ from mocrop_prep.pictures import Planar
 from mocrop_prep.stages.crop import clip_chooser, crop_row
 from mocrop_prep.stages.shard import frames_to_keep, needs_loop_filter, write_sample
 from mocrop_prep.vectors import Vectors, VectorWriter
-from mocrop_prep.video import Decode, StreamIndex, read_clip
+from mocrop_prep.video import Decode, SourceInfo, StreamIndex, read_clip
 
 
 def fuse_clip(
@@ -30,13 +30,13 @@ def fuse_clip(
     shard: ShardSettings,
     *,
     motion: Path | None = None,
-    direct: bool = False,
+    source: SourceInfo | None = None,
 ) -> tuple[CropRow, dict[str, Any]]:
     """Extract, crop and shard a clip in one decode; raises ClipError.
 
     Vectors go to the crop as they come and, if `motion` is given, to that file; pictures wait as planes until
-    the crop is known. `direct` says that `video` is a source, read in place. Returns the manifest row, and
-    the frames of the sample written to `target`.
+    the crop is known. `source` is what is known of `video` if that is a source, read in place. Returns the
+    manifest row, and the frames of the sample written to `target`.
     """
 
     def watch(index: StreamIndex, decode: Decode) -> tuple[Choice, dict[int, Planar]]:
@@ -58,7 +58,7 @@ def fuse_clip(
                 writer.describe(appearance)
         return chooser.choose(appearance), pictures
 
-    index, (choice, pictures) = read_clip(video, watch, direct=direct)
+    index, (choice, pictures) = read_clip(video, watch, source=source)
     row = crop_row(clip, index.info, choice, crop)
     numbers = frames_to_keep(index, shard)
     return row, write_sample(row, index, numbers, [pictures[n] for n in numbers], target, shard)

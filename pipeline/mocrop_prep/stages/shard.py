@@ -14,7 +14,7 @@ from mocrop_prep.evenly import evenly_spread
 from mocrop_prep.geometry import Box
 from mocrop_prep.pictures import Planar, render_jpeg
 from mocrop_prep.samples import Sample, SampleInfo, clip_members, tar_bytes
-from mocrop_prep.video import Decode, StreamIndex, decode_key_frames, index_stream, read_clip
+from mocrop_prep.video import Decode, StreamIndex, decode_key_frames, index_stream, inspect_source, read_clip
 
 
 def frames_to_keep(index: StreamIndex, settings: ShardSettings) -> list[int]:
@@ -48,7 +48,7 @@ def shard_clip(
         def look(index: StreamIndex, decode: Decode) -> dict[int, Planar]:
             return decode(sink=None, keep=set(frames_to_keep(index, settings)), loop_filter=True)
 
-        index, found = read_clip(video, look, direct=direct)
+        index, found = read_clip(video, look, source=inspect_source(video) if direct else None)
         _check_size(index, row, video)
         numbers = frames_to_keep(index, settings)
         pictures = [found[number] for number in numbers]

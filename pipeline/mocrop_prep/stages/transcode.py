@@ -53,7 +53,11 @@ def plan_clip(source: Path, settings: TranscodeSettings) -> Plan:
         differences = direct_violations(info, short_side=settings.short_side)
     else:
         differences = contract_violations(info, gop=settings.gop, short_side=settings.short_side)
-    if not differences and settings.on_corrupt == "keep" and not _decodes(source, direct=settings.direct):
+    if (
+        not differences
+        and settings.on_corrupt == "keep"
+        and not _decodes(source, info if settings.direct else None)
+    ):
         differences = ["not all of it decodes"]
     if not differences:
         return Plan("direct" if settings.direct else "copy", info)
@@ -93,10 +97,10 @@ def _refused(source: Path, differences: Sequence[str]) -> ClipError:
     return ClipError("needs-transcode", f"{source}: {'; '.join(differences)}")
 
 
-def _decodes(source: Path, *, direct: bool) -> bool:
-    """Say whether a source that could be used as it is has no damage that only decoding shows."""
+def _decodes(source: Path, info: SourceInfo | None) -> bool:
+    """Say whether a source has no damage that only decoding shows; `info` as read_clip's, None for a copy."""
     try:
-        read_clip(source, lambda _, decode: decode(sink=None), direct=direct)
+        read_clip(source, lambda _, decode: decode(sink=None), source=info)
     except ClipError:
         return False
     return True

@@ -2,7 +2,7 @@
 
 from mocrop_prep.video.damage import refusal
 from mocrop_prep.video.decode import StreamIndex, decode_clip, decode_key_frames, index_stream
-from mocrop_prep.video.direct import Decode, predict_index, read_clip
+from mocrop_prep.video.direct import Decode, predicted_index, read_clip
 from mocrop_prep.video.encode import TranscodeReport, copy_clip, encode_clip
 from mocrop_prep.video.source import (
     VECTOR_CODECS,
@@ -29,7 +29,7 @@ __all__ = [
     "index_stream",
     "inspect_source",
     "library_versions",
-    "predict_index",
+    "predicted_index",
     "read_clip",
     "refusal",
     "write_video",

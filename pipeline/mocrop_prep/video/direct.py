@@ -8,22 +8,18 @@ the clip is decoded again, with the truth.
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Sequence
-from dataclasses import dataclass
-from fractions import Fraction
 from functools import partial
 from itertools import pairwise
 from pathlib import Path
 from typing import Protocol, TypeVar
 
-from av.error import FFmpegError
 from av.video.frame import VideoFrame
 
 from mocrop_prep.appearance import AppearanceGauge
 from mocrop_prep.errors import ClipError
 from mocrop_prep.vectors import ClipInfo, Vectors
 from mocrop_prep.video.decode import Picture, StreamIndex, decode_clip, index_stream
-from mocrop_prep.video.opening import message, open_video, read_packets
-from mocrop_prep.video.source import frame_rate, sound_times
+from mocrop_prep.video.source import SourceInfo
 
 T = TypeVar("T")
 
@@ -45,47 +41,47 @@ class Decode(Protocol):
 Work = Callable[[StreamIndex, Decode], T]
 
 
-def read_clip(video: Path, work: Work[T], *, direct: bool) -> tuple[StreamIndex, T]:
+def read_clip(video: Path, work: Work[T], *, source: SourceInfo | None) -> tuple[StreamIndex, T]:
     """Call `work` with a clip's index and its decode; return the true index and what `work` made of it.
 
-    `direct` says that the clip is a source, read in place. If its decode shows that the index was a wrong
-    guess, it ends `work`, which is called again with the truth and must start afresh. Raises ClipError.
+    `source` is what is known of a clip that is a source, read in place; None for a transcoded one. If the
+    decode shows that the index was a wrong guess, it ends `work`, which is called again with the truth and
+    must start afresh. Raises ClipError.
     """
-    if not direct:
+    if source is None:
         index = index_stream(video)
         return index, work(index, partial(decode_clip, video, frames=index.info.frames))
-    clock, index = _predict(video)
+    index = predicted_index(source)
     try:
-        return index, work(index, _Decoder(video, clock, index))
+        return index, work(index, _Decoder(video, source, index))
     except _WrongGuessError as error:
-        return error.truth, work(error.truth, _Decoder(video, clock, error.truth))
+        return error.truth, work(error.truth, _Decoder(video, source, error.truth))
 
 
-def predict_index(video: Path) -> StreamIndex:
-    """Say from its packets what frames a source decodes to, in the order of display; raises ClipError."""
-    return _predict(video)[1]
+def predicted_index(source: SourceInfo) -> StreamIndex:
+    """Say from its packets what frames a source decodes to, in the order of display."""
+    stamps, keys = source.stamps, source.key_packets
+    known = sorted(stamp for stamp in stamps if stamp is not None)
+    if len(set(known)) == len(stamps):  # frames are shown in the order of their times
+        place: dict[int | None, int] = {stamp: number for number, stamp in enumerate(known)}
+        keys, stamps = tuple(sorted(place[stamps[key]] for key in keys)), tuple(known)
+    return _index(source, stamps, keys)
 
 
-@dataclass(frozen=True, slots=True)
-class _Clock:
-    """What turns timestamps into seconds; without `keeps_time` a constant rate is all that is known."""
+def _index(source: SourceInfo, stamps: Sequence[int | None], keys: Sequence[int]) -> StreamIndex:
+    """Return the index of frames with these timestamps, in the order of display.
 
-    size: tuple[int, int]
-    rate: Fraction
-    base: Fraction
-    keeps_time: bool
-
-    def index(self, stamps: Sequence[int | None], keys: Sequence[int]) -> StreamIndex:
-        """Return the index of frames with these timestamps, in the order of display."""
-        known = [stamp for stamp in stamps if stamp is not None]
-        if self.keeps_time and sound_times(stamps) and all(a < b for a, b in pairwise(known)):
-            ticks, tick = [stamp - known[0] for stamp in known], self.base
-        else:
-            ticks, tick = list(range(len(stamps))), 1 / self.rate
-        times = tuple(round(n * tick.numerator / tick.denominator, 6) for n in ticks)
-        fps = (len(times) - 1) / (ticks[-1] * tick) if ticks[-1] else self.rate
-        info = ClipInfo(*self.size, round(float(fps), 6), len(times), tuple(keys))
-        return StreamIndex(info, times, direct=True)
+    Where these are no times, there is a constant rate.
+    """
+    known = [stamp for stamp in stamps if stamp is not None]
+    ticks, tick = list(range(len(stamps))), 1 / source.rate
+    if source.sound_timestamps and len(known) == len(stamps) and all(a < b for a, b in pairwise(known)):
+        ticks, tick = [stamp - known[0] for stamp in known], source.time_base
+    over, under = tick.numerator, tick.denominator
+    times = tuple(round(n * over / under, 6) for n in ticks)
+    fps = (len(times) - 1) / (ticks[-1] * tick) if ticks[-1] else source.rate
+    info = ClipInfo(source.width, source.height, round(float(fps), 6), len(times), tuple(keys))
+    return StreamIndex(info, times, direct=True)
 
 
 class _WrongGuessError(Exception):
@@ -99,8 +95,8 @@ class _WrongGuessError(Exception):
 class _Decoder:
     """Decodes a source and holds what comes out against an index; raises _WrongGuessError."""
 
-    def __init__(self, video: Path, clock: _Clock, index: StreamIndex) -> None:
-        self._video, self._clock, self._index = video, clock, index
+    def __init__(self, video: Path, source: SourceInfo, index: StreamIndex) -> None:
+        self._video, self._source, self._index = video, source, index
         self._stamps: list[int | None] = []
         self._keys: list[int] = []
 
@@ -120,7 +116,7 @@ class _Decoder:
         if not self._keys:
             found = f"no key frame among {len(self._stamps)} frames"
             raise ClipError("no-frames", f"{self._video}: {found}")
-        truth = self._clock.index(self._stamps, self._keys)
+        truth = _index(self._source, self._stamps, self._keys)
         if truth != self._index:
             raise _WrongGuessError(truth)
         return pictures
@@ -129,30 +125,3 @@ class _Decoder:
         if frame.key_frame:
             self._keys.append(len(self._stamps))
         self._stamps.append(frame.pts)
-
-
-def _predict(video: Path) -> tuple[_Clock, StreamIndex]:
-    with open_video(video) as (container, stream):
-        context = stream.codec_context
-        base = Fraction(stream.time_base or 1)
-        # AVI has a rate and no times: what libavformat derives breaks with packed B-frames and dropped frames
-        keeps_time = container.format.name != "avi"
-        clock = _Clock((context.width, context.height), frame_rate(stream), base, keeps_time)
-        stamps: list[int | None] = []
-        keys: list[int] = []
-        try:
-            for packet in read_packets(container, stream):
-                if packet.size:
-                    keys += [len(stamps)] if packet.is_keyframe else []
-                    stamps.append(packet.pts)
-        except MemoryError:
-            raise
-        except FFmpegError as error:
-            raise ClipError("corrupt", f"{video}: after {len(stamps)} packets: {message(error)}") from None
-    if not stamps:
-        raise ClipError("no-frames", f"{video}: the video stream has no packets")
-    known = sorted(stamp for stamp in stamps if stamp is not None)
-    if len(set(known)) == len(stamps):  # frames are shown in the order of their times
-        place: dict[int | None, int] = {stamp: number for number, stamp in enumerate(known)}
-        keys, stamps = sorted(place[stamps[key]] for key in keys), list(known)
-    return clock, clock.index(stamps, keys)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import struct
-from collections.abc import Sequence
 from dataclasses import dataclass
 from fractions import Fraction
 from itertools import pairwise
@@ -44,7 +43,7 @@ class SourceInfo:
 
     `packets` counts video packets, `damaged` those the demuxer marks as corrupt, and one more where the file
     breaks off. `key_packets` are positions in file order. `sound_timestamps` says that every packet has its
-    own timestamp in a believable distance.
+    own timestamp in a believable distance; `stamps` are these, in file order and ticks of `time_base`.
     `rotation` is the number of clockwise quarter turns, `mirrored` a horizontal flip before them, that make
     the picture upright. `references` is the number of reference frames that H.264 declares, else None.
     `steady` says that nothing announces another format on the way, and that the header claims the true size.
@@ -60,6 +59,8 @@ class SourceInfo:
     packets: int
     damaged: int
     key_packets: tuple[int, ...]
+    stamps: tuple[int | None, ...]
+    time_base: Fraction
     sound_timestamps: bool
     reordered: bool
     references: int | None
@@ -81,29 +82,35 @@ def inspect_source(path: Path) -> SourceInfo:
     """Demux a whole source and decode its first frame; raises ClipError if there is no usable video."""
     with open_video(path) as (container, stream):
         context = stream.codec_context
-        claimed = context.width, context.height
-        survey = _Survey(context.extradata if context.name == "h264" else None)
+        # what the header says is asked before the decoder knows better
+        claimed, extradata = (context.width, context.height), context.extradata
+        aspect = _sample_aspect(stream)
+        survey = _Survey(extradata if context.name == "h264" else None)
         survey.read(container, stream, path)
-        cut = missing_bytes(path) > 0 or _breaks_off(container, survey.end)
+        cut = missing_bytes(path) > 0 or _breaks_off(container, survey.end(container))
         damaged = survey.damaged + cut
         pts = survey.pts
-        first = _first_frame(path)
+        first = survey.first
+        if first is None:
+            raise ClipError("no-frames", f"{path}: no frame of its video stream can be decoded")
         rotation, mirrored = _orientation(first)
         return SourceInfo(
             codec=context.codec.canonical_name,
             pixel_format=first.format.name,
             width=first.width,
             height=first.height,
-            sample_aspect=_sample_aspect(stream),
-            rate=frame_rate(stream),
+            sample_aspect=aspect,
+            rate=_rate(stream),
             packets=len(pts),
             damaged=damaged,
             key_packets=tuple(survey.keys),
+            stamps=tuple(pts),
+            time_base=Fraction(stream.time_base or 1),
             # AVI has no timestamps of its own, only a constant rate; what libavformat derives breaks with
             # packed B-frames and dropped frames.
-            sound_timestamps=container.format.name != "avi" and sound_times(pts),
+            sound_timestamps=container.format.name != "avi" and _sound(pts),
             reordered=any(b is None or a is None or b <= a for a, b in pairwise(pts)),
-            references=reference_frames(context.extradata) if context.name == "h264" else None,
+            references=reference_frames(extradata) if context.name == "h264" else None,
             steady=len(survey.formats) <= 1 and claimed == (first.width, first.height),
             hidden=survey.hidden,
             rotation=rotation,
@@ -162,7 +169,8 @@ def _picture_rules(info: SourceInfo, short_side: int | None) -> list[tuple[bool,
 class _Survey:
     """What the packets of a video stream tell: timestamps, key packets, damage, formats, the end.
 
-    `formats` holds the different H.264 sequence parameter sets, of the header and of the packets.
+    `formats` holds the different H.264 sequence parameter sets, of the header and of the packets; `first` is
+    the first frame that can be decoded.
     """
 
     def __init__(self, extradata: bytes | None) -> None:
@@ -170,17 +178,21 @@ class _Survey:
         self.keys: list[int] = []
         self.damaged = 0
         self.hidden = 0
-        self.end = 0.0
+        self.first: VideoFrame | None = None
         self.formats = {sps for sps in [first_sps(extradata or b"")] if sps}
         self._extradata = extradata
+        self._ends: dict[int, int] = {}  # by stream, in ticks
 
     def read(self, container: InputContainer, stream: VideoStream, path: Path) -> None:
         """Demux a whole file, its sound too; raises ClipError if there is no packet of video."""
         try:
             for packet in read_packets(container):
-                self.end = max(self.end, _end(packet))
-                if packet.size and packet.stream is stream:
-                    self._add(packet)
+                self._note_end(packet)
+                if packet.stream is stream:
+                    if packet.size:
+                        self._add(packet)
+                    if self.first is None:
+                        self.first = _first_frame(packet)
         except MemoryError:
             raise
         except FFmpegError as error:
@@ -202,12 +214,17 @@ class _Survey:
         self.hidden += packet.is_discard
         self.pts.append(packet.pts)
 
+    def end(self, container: InputContainer) -> float:
+        """Return when the last packet of any stream ends, in seconds; 0 if none says."""
+        bases = {stream.index: stream.time_base for stream in container.streams}
+        return max(
+            (float(ticks * (bases.get(index) or 0)) for index, ticks in self._ends.items()), default=0.0
+        )
 
-def _end(packet: Packet[Any]) -> float:
-    """Return when a packet of any stream ends, in seconds; 0 if it does not say."""
-    if packet.pts is None or packet.time_base is None:
-        return 0.0
-    return float((packet.pts + (packet.duration or 0)) * packet.time_base)
+    def _note_end(self, packet: Packet[Any]) -> None:
+        if packet.pts is not None:
+            ticks, index = packet.pts + (packet.duration or 0), packet.stream_index
+            self._ends[index] = max(ticks, self._ends.get(index, 0))
 
 
 def _breaks_off(container: InputContainer, end: float) -> bool:
@@ -222,22 +239,14 @@ def _breaks_off(container: InputContainer, end: float) -> bool:
     return duration - end > max(0.5, 0.05 * duration)
 
 
-def _first_frame(path: Path) -> VideoFrame:
-    with open_video(path) as (container, stream):
-        try:
-            for packet in read_packets(container, stream):
-                try:
-                    for frame in packet.decode():
-                        return frame
-                except MemoryError:
-                    raise
-                except FFmpegError:
-                    continue
-        except MemoryError:
-            raise
-        except FFmpegError:
-            pass
-    raise ClipError("no-frames", f"{path}: no frame of its video stream can be decoded")
+def _first_frame(packet: Packet[Any]) -> VideoFrame | None:
+    """Return the first frame that a packet of video decodes to, if there is any."""
+    try:
+        return next(iter(packet.decode()), None)
+    except MemoryError:
+        raise
+    except FFmpegError:
+        return None
 
 
 def _orientation(frame: VideoFrame) -> tuple[int, bool]:
@@ -261,16 +270,14 @@ def _sample_aspect(stream: VideoStream) -> Fraction:
     return Fraction(ratio)
 
 
-def frame_rate(stream: VideoStream) -> Fraction:
-    """Return the frames per second that a stream claims, if they can be believed, else 25."""
+def _rate(stream: VideoStream) -> Fraction:
     for rate in (stream.average_rate, stream.guessed_rate, stream.base_rate):
         if rate and _RATES[0] <= rate <= _RATES[1]:
             return Fraction(rate)
     return _FALLBACK_RATE
 
 
-def sound_times(pts: Sequence[int | None]) -> bool:
-    """Say whether every frame has its own timestamp in a believable distance; in any order."""
+def _sound(pts: list[int | None]) -> bool:
     known = sorted(p for p in pts if p is not None)
     if len(known) < len(pts):
         return False
