@@ -22,6 +22,7 @@ The sum over all slots is smoothed. A unit is 1/240 of the short side in 1/25 s:
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -39,6 +40,7 @@ Cells = NDArray[np.floating[Any]]
 
 MOST_FRAMES = 4096
 """Of longer clips evenly spread groups of pictures are used: memory and time stay bounded."""
+_LONGEST_GROUP = 48  # frames, on the mean: of groups that are longer too few would be used
 _UNITS = 240  # in the short side: a unit is a pixel of the frames that this was measured on
 _FINE = 2  # cells of the density along one of the coarse lattice
 _RATE = 25  # frames per second: lengths are those of 1/25 s, whatever the rate
@@ -106,7 +108,7 @@ class ForegroundDensity:
         rows, columns = grid or (_FINE * self._coarse.rows, _FINE * self._coarse.columns)
         self.lattice = Lattice(rows, columns, info.width, info.height)
         self._parts = parts
-        self._key_frames = np.array(info.key_frames, np.int64)
+        self._key_frames = np.array(_group_starts(info), np.int64)
         self._stride = -(-info.frames // MOST_FRAMES)
         self._slot = max(1, round(info.fps * _SLOT))
         self._pace = info.fps / _RATE
@@ -182,12 +184,16 @@ class ForegroundDensity:
         cell += np.repeat(np.arange(len(starts)) * self._cells, np.diff(starts, append=len(vectors)))
         area = vectors.w.astype(np.float64) * vectors.h
         scaled = area / vectors.scale
+        later = vectors.source > 0
+        if later.any():
+            np.negative(scaled, out=scaled, where=later)
         size = len(starts) * self._cells
         # two sums in one number, far enough apart: counting by cell is most of the work
         horizontal = np.bincount(cell, area * _APART + scaled * vectors.motion_x, size)
         vertical = np.bincount(cell, scaled * vectors.motion_y + _APART, size)
         areas, counts = np.rint(horizontal / _APART), np.rint(vertical / _APART)
-        # libavcodec's vectors point to where a block comes from: the content moves the other way
+        # libavcodec's vectors point to where a block comes from: the content moves the other way, unless that
+        # is in a later frame, as B-frames have it
         sums = np.stack([areas, areas * _APART - horizontal, counts * _APART - vertical, counts])
         return sums.reshape(4, len(starts), self._cells)
 
@@ -249,6 +255,12 @@ class ForegroundDensity:
         across = _kernel(self.lattice.columns, self._coarse.columns, self._parts.blur)
         smoothed: NDArray[np.float64] = down @ density @ across.T
         return smoothed
+
+
+def _group_starts(info: ClipInfo) -> Sequence[int]:
+    """Return where groups of pictures start; where these are long, as in sources, short runs of frames."""
+    is_long = len(info.key_frames) * _LONGEST_GROUP < info.frames
+    return range(0, info.frames, _LONGEST_GROUP) if is_long else info.key_frames
 
 
 def _centres(lattice: Lattice) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
