@@ -17,7 +17,7 @@ from mocrop_prep.config import CropSettings, ShardSettings
 from mocrop_prep.stages.crop import clip_chooser, crop_row
 from mocrop_prep.stages.shard import frames_to_keep, needs_loop_filter, write_sample
 from mocrop_prep.vectors import Vectors, VectorWriter
-from mocrop_prep.video import decode_clip, index_stream
+from mocrop_prep.video import open_clip
 
 
 def fuse_clip(
@@ -34,22 +34,18 @@ def fuse_clip(
     Vectors go to the crop as they come and, if `motion` is given, to that file; pictures wait as planes until
     the crop is known. Returns the manifest row, and the frames of the sample written to `target`.
     """
-    index = index_stream(video)
-    gauge = AppearanceGauge(index.info.width, index.info.height, index.info.key_frames)
-    numbers = frames_to_keep(index, shard)
-    chooser = clip_chooser(clip, index.info, crop)
     with ExitStack() as stack:
+        film = stack.enter_context(open_clip(video))
+        index = film.index
+        gauge = AppearanceGauge(index.info.width, index.info.height, index.info.key_frames)
+        numbers = frames_to_keep(index, shard)
+        chooser = clip_chooser(clip, index.info, crop)
         sinks: list[Callable[[Vectors], None]] = [chooser.add]
         if motion is not None:
             writer = stack.enter_context(VectorWriter(motion, index.info))
             sinks.append(writer.add)
-        pictures = decode_clip(
-            video,
-            frames=index.info.frames,
-            sink=_each(sinks),
-            keep=set(numbers),
-            loop_filter=needs_loop_filter(shard),
-            gauge=gauge,
+        pictures = film.decode(
+            sink=_each(sinks), keep=set(numbers), loop_filter=needs_loop_filter(shard), gauge=gauge
         )
         appearance = gauge.result()
         if motion is not None:

@@ -12,9 +12,9 @@ from mocrop_prep.config import ShardSettings, parse_frames
 from mocrop_prep.errors import ClipError
 from mocrop_prep.evenly import evenly_spread
 from mocrop_prep.geometry import Box
-from mocrop_prep.pictures import Planar, render_jpeg
+from mocrop_prep.pictures import Planes, render_jpeg
 from mocrop_prep.samples import Sample, SampleInfo, clip_members, tar_bytes
-from mocrop_prep.video import StreamIndex, decode_clip, decode_key_frames, index_stream
+from mocrop_prep.video import StreamIndex, open_clip
 
 
 def frames_to_keep(index: StreamIndex, settings: ShardSettings) -> list[int]:
@@ -34,15 +34,16 @@ def shard_clip(video: Path, row: CropRow, target: Path, settings: ShardSettings)
 
     Only what is stored is decoded where that are key frames. Raises ClipError.
     """
-    index = index_stream(video)
-    if (index.info.width, index.info.height, index.info.frames) != (row.width, row.height, row.frames):
-        raise ClipError("bad-intermediate", f"{video} is not the clip that was cropped; run crop again")
-    numbers = frames_to_keep(index, settings)
-    if needs_loop_filter(settings):
-        found = decode_clip(video, frames=index.info.frames, sink=None, keep=set(numbers), loop_filter=True)
-        pictures = [found[number] for number in numbers]
-    else:
-        pictures = decode_key_frames(video, [index.info.key_frames.index(number) for number in numbers])
+    with open_clip(video) as film:
+        index = film.index
+        if (index.info.width, index.info.height, index.info.frames) != (row.width, row.height, row.frames):
+            raise ClipError("bad-intermediate", f"{video} is not the clip that was cropped; run crop again")
+        numbers = frames_to_keep(index, settings)
+        if needs_loop_filter(settings):
+            found = film.decode(sink=None, keep=set(numbers), loop_filter=True)
+            pictures = [found[number] for number in numbers]
+        else:
+            pictures = film.decode_key_frames([index.info.key_frames.index(number) for number in numbers])
     return write_sample(row, index, numbers, pictures, target, settings)
 
 
@@ -50,7 +51,7 @@ def write_sample(
     row: CropRow,
     index: StreamIndex,
     numbers: Sequence[int],
-    pictures: Sequence[Planar],
+    pictures: Sequence[Planes],
     target: Path,
     settings: ShardSettings,
 ) -> dict[str, Any]:

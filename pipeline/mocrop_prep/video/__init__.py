@@ -1,12 +1,20 @@
 """The only door to av: open, index, decode and encode video. Everything else sees arrays and numbers."""
 
 from mocrop_prep.video.damage import refusal
-from mocrop_prep.video.decode import StreamIndex, decode_clip, decode_key_frames, index_stream
+from mocrop_prep.video.decode import (
+    OpenClip,
+    StreamIndex,
+    decode_clip,
+    decode_key_frames,
+    index_stream,
+    open_clip,
+)
 from mocrop_prep.video.encode import TranscodeReport, copy_clip, encode_clip
 from mocrop_prep.video.source import SourceInfo, contract_violations, inspect_source, library_versions
 from mocrop_prep.video.write import write_video
 
 __all__ = [
+    "OpenClip",
     "SourceInfo",
     "StreamIndex",
     "TranscodeReport",
@@ -18,6 +26,7 @@ __all__ = [
     "index_stream",
     "inspect_source",
     "library_versions",
+    "open_clip",
     "refusal",
     "write_video",
 ]
