@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from mocrop_prep.appearance import Appearance
 from mocrop_prep.errors import ClipError
 
-MOTION_FORMAT = 2
+MOTION_FORMAT = 3
 """Counts the changes to what a vectors file holds: an older one is made again."""
 BATCH = 1 << 18
 """Vectors handed on at a time: bounds memory whatever the clip's length."""
@@ -48,6 +48,14 @@ SCHEMA = pa.schema(
 )
 _EXPORTED = SCHEMA.names[1:]
 _KINDS = [field.type.to_pandas_dtype() for field in SCHEMA]
+_PARQUET: dict[str, Any] = {
+    "compression": "zstd",
+    "compression_level": 1,
+    # what is the same for many rows in a row packs as it is; places go up in steps; the rest are few values
+    "use_dictionary": ["w", "h", "motion_x", "motion_y"],
+    "column_encoding": {"dst_x": "DELTA_BINARY_PACKED", "dst_y": "DELTA_BINARY_PACKED"},
+    "write_statistics": ["frame"],
+}
 _METADATA = b"mocrop"
 _WIDEST = 1 << 15  # places of blocks are 16-bit numbers
 
@@ -133,7 +141,7 @@ class VectorWriter:
     def __init__(self, path: Path, info: ClipInfo) -> None:
         self._info = info
         self._schema = SCHEMA
-        self._writer = pq.ParquetWriter(path, SCHEMA, compression="zstd", compression_level=3)
+        self._writer = pq.ParquetWriter(path, SCHEMA, **_PARQUET)
         self.rows = 0
 
     def __enter__(self) -> VectorWriter:
