@@ -14,7 +14,7 @@ from mocrop_manifests import Clip, CropRow
 
 from mocrop_prep.appearance import AppearanceGauge
 from mocrop_prep.config import CropSettings, ShardSettings
-from mocrop_prep.stages.crop import clip_chooser, crop_row
+from mocrop_prep.stages.crop import clip_chooser, crop_row, needs_appearance
 from mocrop_prep.stages.shard import frames_to_keep, needs_loop_filter, write_sample
 from mocrop_prep.vectors import Vectors, VectorWriter
 from mocrop_prep.video import open_clip
@@ -37,7 +37,9 @@ def fuse_clip(
     with ExitStack() as stack:
         film = stack.enter_context(open_clip(video))
         index = film.index
-        gauge = AppearanceGauge(index.info.width, index.info.height, index.info.key_frames)
+        gauge = None
+        if motion is not None or needs_appearance(crop):
+            gauge = AppearanceGauge(index.info.width, index.info.height, index.info.key_frames)
         numbers = frames_to_keep(index, shard)
         chooser = clip_chooser(clip, index.info, crop)
         sinks: list[Callable[[Vectors], None]] = [chooser.add]
@@ -47,8 +49,8 @@ def fuse_clip(
         pictures = film.decode(
             sink=_each(sinks), keep=set(numbers), loop_filter=needs_loop_filter(shard), gauge=gauge
         )
-        appearance = gauge.result()
-        if motion is not None:
+        appearance = gauge.result() if gauge is not None else None
+        if motion is not None and appearance is not None:
             writer.describe(appearance)
     row = crop_row(clip, index.info, chooser.choose(appearance), crop)
     return row, write_sample(row, index, numbers, [pictures[n] for n in numbers], target, shard)
