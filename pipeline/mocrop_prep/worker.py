@@ -18,6 +18,7 @@ from typing import IO, Any
 import cv2
 import pyarrow as pa
 
+from mocrop_prep.allocator import keep_freed_memory
 from mocrop_prep.clips.paths import escape
 from mocrop_prep.errors import NOT_WRITTEN, ClipError
 from mocrop_prep.journal import Record, fingerprint
@@ -57,6 +58,7 @@ class Task:
 def attempt(work: Work, task: Task, inflight: Path) -> Record:
     """Run one task in a worker and turn whatever happens into a record."""
     _one_thread_a_library()
+    keep_freed_memory()
     if multiprocessing.parent_process() is not None:
         _leave_traces_in(trace_file(inflight, os.getpid()))
     marker = marker_file(inflight, os.getpid(), task.clip_id)

@@ -24,16 +24,15 @@ from mocrop_prep.config import CropSettings, Settings, TranscodeSettings
 from mocrop_prep.errors import ClipError
 from mocrop_prep.geometry import Box
 from mocrop_prep.methods import Choice
-from mocrop_prep.pictures import Planar, crop_bgr
+from mocrop_prep.pictures import Planes, crop_bgr
 from mocrop_prep.preview.arrows import NO_FLOW, Flow, flow_of, moving
 from mocrop_prep.stages.crop import clip_chooser
 from mocrop_prep.stages.shard import box_of
 from mocrop_prep.stages.transcode import transcode_clip
 from mocrop_prep.vectors import ClipInfo, Vectors, read_vectors
 from mocrop_prep.video import (
-    Decode,
+    Film,
     SourceInfo,
-    StreamIndex,
     decode_key_frames,
     index_stream,
     inspect_source,
@@ -216,12 +215,13 @@ def _watch(
 ) -> tuple[Bgr, Testimony]:
     """Decode the key frame to show, and on the way all vectors if nothing is known of them."""
 
-    def watch(index: StreamIndex, decode: Decode) -> tuple[Testimony, dict[int, Planar]]:
+    def watch(film: Film) -> tuple[Testimony, dict[int, Planes]]:
         if testimony is not None:
-            return testimony, decode(sink=None, keep={testimony.frame})
-        witness = _Witness(clip, index.info, settings)
-        gauge = AppearanceGauge(index.info.width, index.info.height, index.exact)
-        kept = decode(sink=witness.add, keep=frames_to_show(index.info), gauge=gauge)
+            return testimony, film.decode(sink=None, keep={testimony.frame})
+        info = film.index.info
+        witness = _Witness(clip, info, settings)
+        gauge = AppearanceGauge(info.width, info.height, film.index.exact)
+        kept = film.decode(sink=witness.add, keep=frames_to_show(info), gauge=gauge)
         return witness.says(gauge.result()), kept
 
     if source is None:

@@ -7,7 +7,7 @@ from typing import Any
 
 from mocrop_prep.appearance import AppearanceGauge
 from mocrop_prep.vectors import VectorWriter
-from mocrop_prep.video import Decode, StreamIndex, inspect_source, read_clip
+from mocrop_prep.video import Film, inspect_source, read_clip
 
 
 def extract_clip(video: Path, target: Path, *, direct: bool = False) -> dict[str, Any]:
@@ -16,10 +16,11 @@ def extract_clip(video: Path, target: Path, *, direct: bool = False) -> dict[str
     `direct` says that `video` is a source, read in place.
     """
 
-    def extract(index: StreamIndex, decode: Decode) -> int:
-        with VectorWriter(target, index.info) as writer:
-            gauge = AppearanceGauge(index.info.width, index.info.height, index.exact)
-            decode(sink=writer.add, gauge=gauge)
+    def extract(film: Film) -> int:
+        info = film.index.info
+        with VectorWriter(target, info) as writer:
+            gauge = AppearanceGauge(info.width, info.height, film.index.exact)
+            film.decode(sink=writer.add, gauge=gauge)
             writer.describe(gauge.result())
         return writer.rows
 

@@ -15,11 +15,11 @@ from mocrop_manifests import Clip, CropRow
 from mocrop_prep.appearance import AppearanceGauge
 from mocrop_prep.config import CropSettings, ShardSettings
 from mocrop_prep.methods import Choice
-from mocrop_prep.pictures import Planar
-from mocrop_prep.stages.crop import clip_chooser, crop_row
+from mocrop_prep.pictures import Planes
+from mocrop_prep.stages.crop import clip_chooser, crop_row, needs_appearance
 from mocrop_prep.stages.shard import frames_to_keep, needs_loop_filter, write_sample
 from mocrop_prep.vectors import Vectors, VectorWriter
-from mocrop_prep.video import Decode, SourceInfo, StreamIndex, read_clip
+from mocrop_prep.video import Film, SourceInfo, read_clip
 
 
 def fuse_clip(
@@ -39,22 +39,24 @@ def fuse_clip(
     manifest row, and the frames of the sample written to `target`.
     """
 
-    def watch(index: StreamIndex, decode: Decode) -> tuple[Choice, dict[int, Planar]]:
-        gauge = AppearanceGauge(index.info.width, index.info.height, index.exact)
+    def watch(film: Film) -> tuple[Choice, dict[int, Planes]]:
+        index, gauge = film.index, None
+        if motion is not None or needs_appearance(crop):
+            gauge = AppearanceGauge(index.info.width, index.info.height, index.exact)
         chooser = clip_chooser(clip, index.info, crop)
         with ExitStack() as stack:
             sinks: list[Callable[[Vectors], None]] = [chooser.add]
             if motion is not None:
                 writer = stack.enter_context(VectorWriter(motion, index.info))
                 sinks.append(writer.add)
-            pictures = decode(
+            pictures = film.decode(
                 sink=_each(sinks),
                 keep=set(frames_to_keep(index, shard)),
                 loop_filter=needs_loop_filter(shard),
                 gauge=gauge,
             )
-            appearance = gauge.result()
-            if motion is not None:
+            appearance = gauge.result() if gauge is not None else None
+            if motion is not None and appearance is not None:
                 writer.describe(appearance)
         return chooser.choose(appearance), pictures
 

@@ -12,9 +12,10 @@ from mocrop_prep.config import ShardSettings, parse_frames
 from mocrop_prep.errors import ClipError
 from mocrop_prep.evenly import evenly_spread
 from mocrop_prep.geometry import Box
-from mocrop_prep.pictures import Planar, render_jpeg
+from mocrop_prep.pictures import Planes, render_jpeg
 from mocrop_prep.samples import Sample, SampleInfo, clip_members, tar_bytes
-from mocrop_prep.video import Decode, StreamIndex, decode_key_frames, index_stream, inspect_source, read_clip
+from mocrop_prep.vectors import ClipInfo
+from mocrop_prep.video import Film, StreamIndex, inspect_source, read_clip
 
 
 def frames_to_keep(index: StreamIndex, settings: ShardSettings) -> list[int]:
@@ -43,25 +44,24 @@ def shard_clip(
     Only what is stored is decoded where that are key frames of a transcoded clip; `direct` says that `video`
     is a source, read in place. Raises ClipError.
     """
-    if direct or needs_loop_filter(settings):
 
-        def look(index: StreamIndex, decode: Decode) -> dict[int, Planar]:
-            return decode(sink=None, keep=set(frames_to_keep(index, settings)), loop_filter=True)
+    def look(film: Film) -> list[Planes]:
+        if not direct:
+            _check_extent(film.index.info, row, video)
+        numbers = frames_to_keep(film.index, settings)
+        if direct or needs_loop_filter(settings):
+            found = film.decode(sink=None, keep=set(numbers), loop_filter=True)
+            return [found[number] for number in numbers]
+        keys = film.index.info.key_frames
+        return film.decode_key_frames([keys.index(number) for number in numbers])
 
-        index, found = read_clip(video, look, source=inspect_source(video) if direct else None)
-        _check_size(index, row, video)
-        numbers = frames_to_keep(index, settings)
-        pictures = [found[number] for number in numbers]
-    else:
-        index = index_stream(video)
-        _check_size(index, row, video)
-        numbers = frames_to_keep(index, settings)
-        pictures = decode_key_frames(video, [index.info.key_frames.index(number) for number in numbers])
-    return write_sample(row, index, numbers, pictures, target, settings)
+    index, pictures = read_clip(video, look, source=inspect_source(video) if direct else None)
+    _check_extent(index.info, row, video)
+    return write_sample(row, index, frames_to_keep(index, settings), pictures, target, settings)
 
 
-def _check_size(index: StreamIndex, row: CropRow, video: Path) -> None:
-    if (index.info.width, index.info.height, index.info.frames) != (row.width, row.height, row.frames):
+def _check_extent(info: ClipInfo, row: CropRow, video: Path) -> None:
+    if (info.width, info.height, info.frames) != (row.width, row.height, row.frames):
         raise ClipError("bad-intermediate", f"{video} is not the clip that was cropped; run crop again")
 
 
@@ -69,7 +69,7 @@ def write_sample(
     row: CropRow,
     index: StreamIndex,
     numbers: Sequence[int],
-    pictures: Sequence[Planar],
+    pictures: Sequence[Planes],
     target: Path,
     settings: ShardSettings,
 ) -> dict[str, Any]:

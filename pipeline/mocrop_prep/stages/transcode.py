@@ -100,7 +100,7 @@ def _refused(source: Path, differences: Sequence[str]) -> ClipError:
 def _decodes(source: Path, info: SourceInfo | None) -> bool:
     """Say whether a source has no damage that only decoding shows; `info` as read_clip's, None for a copy."""
     try:
-        read_clip(source, lambda _, decode: decode(sink=None), source=info)
+        read_clip(source, lambda film: film.decode(sink=None), source=info)
     except ClipError:
         return False
     return True

@@ -1,8 +1,15 @@
 """The only door to av: open, index, decode and encode video. Everything else sees arrays and numbers."""
 
 from mocrop_prep.video.damage import refusal
-from mocrop_prep.video.decode import StreamIndex, decode_clip, decode_key_frames, index_stream
-from mocrop_prep.video.direct import Decode, predicted_index, read_clip
+from mocrop_prep.video.decode import (
+    OpenClip,
+    StreamIndex,
+    decode_clip,
+    decode_key_frames,
+    index_stream,
+    open_clip,
+)
+from mocrop_prep.video.direct import Film, predicted_index, read_clip
 from mocrop_prep.video.encode import TranscodeReport, copy_clip, encode_clip
 from mocrop_prep.video.source import (
     VECTOR_CODECS,
@@ -16,7 +23,8 @@ from mocrop_prep.video.write import write_video
 
 __all__ = [
     "VECTOR_CODECS",
-    "Decode",
+    "Film",
+    "OpenClip",
     "SourceInfo",
     "StreamIndex",
     "TranscodeReport",
@@ -29,6 +37,7 @@ __all__ = [
     "index_stream",
     "inspect_source",
     "library_versions",
+    "open_clip",
     "predicted_index",
     "read_clip",
     "refusal",

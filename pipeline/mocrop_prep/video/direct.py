@@ -8,7 +8,6 @@ the clip is decoded again, with the truth.
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Sequence
-from functools import partial
 from itertools import pairwise
 from pathlib import Path
 from typing import Protocol, TypeVar
@@ -17,45 +16,53 @@ from av.video.frame import VideoFrame
 
 from mocrop_prep.appearance import AppearanceGauge
 from mocrop_prep.errors import ClipError
+from mocrop_prep.pictures import Planes
 from mocrop_prep.vectors import ClipInfo, Vectors
-from mocrop_prep.video.decode import Picture, StreamIndex, decode_clip, index_stream
+from mocrop_prep.video.decode import StreamIndex, decode_clip, open_clip
 from mocrop_prep.video.source import SourceInfo
 
 T = TypeVar("T")
 
 
-class Decode(Protocol):
-    """`decode_clip` of a certain clip."""
+class Film(Protocol):
+    """A clip that is open and indexed, to be decoded once."""
 
-    def __call__(
+    @property
+    def index(self) -> StreamIndex:
+        """Its frames."""
+
+    def decode(
         self,
         *,
         sink: Callable[[Vectors], None] | None,
         keep: Collection[int] = (),
         loop_filter: bool = False,
         gauge: AppearanceGauge | None = None,
-    ) -> dict[int, Picture]:
-        """Decode the clip once."""
+    ) -> dict[int, Planes]:
+        """Decode all frames, as `decode_clip` does."""
+
+    def decode_key_frames(self, ordinals: Collection[int]) -> list[Planes]:
+        """Decode the key frames with these ordinals (0 is the first key frame), in order."""
 
 
-Work = Callable[[StreamIndex, Decode], T]
+Work = Callable[[Film], T]
 
 
 def read_clip(video: Path, work: Work[T], *, source: SourceInfo | None) -> tuple[StreamIndex, T]:
-    """Call `work` with a clip's index and its decode; return the true index and what `work` made of it.
+    """Call `work` with a clip; return the clip's true index and what `work` made of it.
 
     `source` is what is known of a clip that is a source, read in place; None for a transcoded one. If the
     decode shows that the index was a wrong guess, it ends `work`, which is called again with the truth and
     must start afresh. Raises ClipError.
     """
     if source is None:
-        index = index_stream(video)
-        return index, work(index, partial(decode_clip, video, frames=index.info.frames))
+        with open_clip(video) as film:
+            return film.index, work(film)
     index = predicted_index(source)
     try:
-        return index, work(index, _Decoder(video, source, index))
+        return index, work(_Source(video, source, index))
     except _WrongGuessError as error:
-        return error.truth, work(error.truth, _Decoder(video, source, error.truth))
+        return error.truth, work(_Source(video, source, error.truth))
 
 
 def predicted_index(source: SourceInfo) -> StreamIndex:
@@ -92,23 +99,24 @@ class _WrongGuessError(Exception):
         self.truth = truth
 
 
-class _Decoder:
-    """Decodes a source and holds what comes out against an index; raises _WrongGuessError."""
+class _Source:
+    """A source to be decoded, which is then held against its index; raises _WrongGuessError."""
 
     def __init__(self, video: Path, source: SourceInfo, index: StreamIndex) -> None:
-        self._video, self._source, self._index = video, source, index
+        self.index = index
+        self._video, self._source = video, source
         self._stamps: list[int | None] = []
         self._keys: list[int] = []
 
-    def __call__(
+    def decode(
         self,
         *,
         sink: Callable[[Vectors], None] | None,
         keep: Collection[int] = (),
-        gauge: AppearanceGauge | None = None,
         loop_filter: bool = True,
-    ) -> dict[int, Picture]:
-        """Decode in full, with the loop filter: any frame may be wanted."""
+        gauge: AppearanceGauge | None = None,
+    ) -> dict[int, Planes]:
+        """Decode in full, with the loop filter whatever is asked: any frame may be wanted."""
         del loop_filter
         pictures = decode_clip(
             self._video, frames=None, sink=sink, keep=keep, loop_filter=True, gauge=gauge, watch=self._see
@@ -117,9 +125,15 @@ class _Decoder:
             found = f"no key frame among {len(self._stamps)} frames"
             raise ClipError("no-frames", f"{self._video}: {found}")
         truth = _index(self._source, self._stamps, self._keys)
-        if truth != self._index:
+        if truth != self.index:
             raise _WrongGuessError(truth)
         return pictures
+
+    def decode_key_frames(self, ordinals: Collection[int]) -> list[Planes]:
+        """Decode all frames, and return the key frames with these ordinals, in order."""
+        numbers = [self.index.info.key_frames[ordinal] for ordinal in sorted(set(ordinals))]
+        found = self.decode(sink=None, keep=numbers)
+        return [found[number] for number in numbers]
 
     def _see(self, frame: VideoFrame) -> None:
         if frame.key_frame:

@@ -14,6 +14,7 @@ import av
 from av.container import InputContainer
 from av.error import FFmpegError
 from av.packet import Packet
+from av.sidedata.sidedata import Type
 from av.video.frame import VideoFrame
 from av.video.stream import VideoStream
 
@@ -251,7 +252,7 @@ def _first_frame(packet: Packet[Any]) -> VideoFrame | None:
 
 def _orientation(frame: VideoFrame) -> tuple[int, bool]:
     """Return (clockwise quarter turns, mirrored first) that make a frame upright, from its display matrix."""
-    data = side_data(frame, "DISPLAYMATRIX")
+    data = side_data(frame, Type.DISPLAYMATRIX)
     if data is None:
         return 0, False
     a, b, _, c, d, *_ = struct.unpack("<9i", bytes(data)[:36])
