@@ -148,6 +148,23 @@ def restamp(source: Path, target: Path, stamps: Sequence[int]) -> Path:
     return target
 
 
+def prolong(source: Path, target: Path, times: int) -> Path:
+    """Copy the packets of a film without B-frames so many times, one showing after the other."""
+    with av.open(str(source)) as film, av.open(str(target), "w") as out:
+        stream = film.streams.video[0]
+        copied = out.add_stream_from_template(stream)
+        contents = [(bytes(packet), packet.is_keyframe) for packet in film.demux(stream) if packet.size]
+        rate = Fraction(stream.average_rate or 25)
+        for number in range(times * len(contents)):
+            content, key = contents[number % len(contents)]
+            packet = av.Packet(content)
+            packet.stream, packet.time_base, packet.is_keyframe = copied, 1 / rate, key
+            packet.pts = packet.dts = number
+            packet.duration = 1
+            out.mux(packet)
+    return target
+
+
 def decode(path: Path) -> list[Picture]:
     """Decode the whole film to RGB in one thread, with nothing skipped and nothing turned."""
     with av.open(str(path)) as container:

@@ -15,9 +15,13 @@ from mocrop_manifests.tables import column, format_rows, scan_rows
 from mocrop_manifests.versions import add_columns, versioned
 
 STATUSES = ("ok", "fallback", "failed")
+ROUTES = ("copy", "encode", "direct")
 
 
-@versioned(add_columns("confidence", "damaged"))  # version 2
+@versioned(
+    add_columns("confidence", "damaged"),  # version 2
+    add_columns("route"),  # version 3
+)
 @dataclass(frozen=True, slots=True)
 class CropRow:
     """One clip and its crop; the measured columns are None for a clip that failed before they were known."""
@@ -32,10 +36,10 @@ class CropRow:
     group: str = column("clips that must stay in one split share it; empty if unknown")
     status: str = column("`ok`, `fallback` (the centre was taken) or `failed`", choices=STATUSES)
     reason: str = column("one code: why it fell back or failed; empty if ok")
-    width: int | None = column("width of the upright, transcoded clip", unit="px")
-    height: int | None = column("height of the upright, transcoded clip", unit="px")
+    width: int | None = column("width of the upright clip", unit="px")
+    height: int | None = column("height of the upright clip", unit="px")
     fps: float | None = column("mean frame rate", unit="frames/s")
-    frames: int | None = column("decoded frames of the transcoded clip")
+    frames: int | None = column("decoded frames of the clip")
     key_frames: int | None = column("key frames among them")
     x: int | None = column("left edge of the crop", unit="px")
     y: int | None = column("top edge of the crop", unit="px")
@@ -61,19 +65,26 @@ class CropRow:
     damaged: int | None = column(
         "packets or frames of the source that were damaged; empty if not known", low=0, default=None
     )
+    route: str | None = column(
+        "how the clip came to be read: `copy` or `encode` made H.264 of the source, `direct` read the source "
+        "itself; empty if not known",
+        choices=ROUTES,
+        default=None,
+    )
 
 
 class RowCount:
     """What a crop manifest comes to, counted while its rows pass: it may be too long to be kept.
 
-    `status` counts rows; `reasons` those that give a reason, and `fallbacks` those of them that fell back.
-    `names` are the class names by label, `method` is that of the first row.
+    `status` and `routes` count rows; `reasons` those that give a reason, `fallbacks` those of them that fell
+    back. `names` are the class names by label, `method` is that of the first row.
     """
 
     def __init__(self, rows: Iterable[CropRow] = ()) -> None:
         self.status: Counter[str] = Counter()
         self.reasons: Counter[str] = Counter()
         self.fallbacks: Counter[str] = Counter()
+        self.routes: Counter[str] = Counter()
         self.names: dict[int, str] = {}
         self.method = ""
         for _ in self.counted(rows):
@@ -85,6 +96,8 @@ class RowCount:
             self.status[row.status] += 1
             if row.reason:
                 self.reasons[row.reason] += 1
+            if row.route:
+                self.routes[row.route] += 1
             if row.status == "fallback":
                 self.fallbacks[row.reason] += 1
             self.names[row.label] = row.label_name
@@ -97,6 +110,7 @@ class RowCount:
             "status": self.status,
             "reasons": self.reasons,
             "fallbacks": self.fallbacks,
+            "routes": self.routes,
             "names": {str(label): name for label, name in self.names.items()},
             "method": self.method,
         }
@@ -105,8 +119,8 @@ class RowCount:
     def from_dict(cls, values: Mapping[str, Any]) -> RowCount:
         """Return the counts that `as_dict` gave; raises KeyError, TypeError or ValueError for others."""
         count = cls()
-        count.status, count.reasons, count.fallbacks = (
-            Counter(values[name]) for name in ("status", "reasons", "fallbacks")
+        count.status, count.reasons, count.fallbacks, count.routes = (
+            Counter(values[name]) for name in ("status", "reasons", "fallbacks", "routes")
         )
         count.names = {int(label): str(name) for label, name in values["names"].items()}
         count.method = values["method"]

@@ -25,6 +25,7 @@ CELLS_ALONG_THE_SHORT_SIDE = 15
 _LEAST_CELL = 4  # pixels, the smallest block that a codec moves
 _REDUCED = 120  # short side in pixels at which texture is measured: what is finer is noise and grain
 _FRACTION = 16  # texture is kept in sixteenths of a grey level per pixel
+_BAND = 32  # rows measured at a time: memory of this size is not given back and asked for again
 _STEADY = 3  # grey levels, the mean change within a cell that coding alone may cause
 _BLACK = 40  # of luma, which has black at 16: coding and noise leave that much
 _LEAST_CONTENT = 0.25  # of each side; what is smaller is no picture in a border
@@ -91,7 +92,7 @@ class AppearanceGauge:
         if self._first is None:
             self._first = picture.copy()
             return
-        change = cv2.absdiff(picture, self._first).astype(np.int64)
+        change = cv2.absdiff(picture, self._first).astype(np.int32)
         same = _sums(change, rows, columns) <= _STEADY * pixels
         self._steady = same if self._steady is None else self._steady & same
 
@@ -120,12 +121,11 @@ class AppearanceGauge:
 
 
 def _sums(
-    values: NDArray[np.int64], rows: NDArray[np.int64], columns: NDArray[np.int64]
+    values: NDArray[np.int32], rows: NDArray[np.int64], columns: NDArray[np.int64]
 ) -> NDArray[np.int64]:
     """Return the sum in every cell between the edges of rows and columns."""
-    sums: NDArray[np.int64] = np.add.reduceat(
-        np.add.reduceat(values, rows[:-1], axis=0), columns[:-1], axis=1
-    )
+    by_row = np.add.reduceat(values, rows[:-1], axis=0, dtype=np.int64)
+    sums: NDArray[np.int64] = np.add.reduceat(by_row, columns[:-1], axis=1)
     return sums
 
 
@@ -137,22 +137,39 @@ def _reduced(luma: NDArray[np.uint8]) -> NDArray[np.uint8]:
     return np.asarray(cv2.resize(luma, size, interpolation=cv2.INTER_AREA), np.uint8)
 
 
-def _weaker_gradient(picture: NDArray[np.uint8]) -> NDArray[np.int64]:
+def _weaker_gradient(picture: NDArray[np.uint8]) -> NDArray[np.int32]:
     """Return the smaller eigenvalue of the structure tensor over 3x3 pixels, in 1/16 (grey level/pixel)^2.
 
     Source: Shi and Tomasi, Good Features to Track (1994).
     """
     levels = picture.astype(np.float32)
     across, down = np.zeros_like(levels), np.zeros_like(levels)
-    across[:, 1:-1] = levels[:, 2:] - levels[:, :-2]  # twice the gradient: whole numbers
-    down[1:-1] = levels[2:] - levels[:-2]
-    xx, yy, xy = (
-        cv2.boxFilter(product, -1, (3, 3), normalize=False).astype(np.float64)
+    # twice the gradient: whole numbers
+    np.subtract(levels[:, 2:], levels[:, :-2], out=across[:, 1:-1])
+    np.subtract(levels[2:], levels[:-2], out=down[1:-1])
+    tensor = [
+        np.asarray(cv2.boxFilter(product, -1, (3, 3), normalize=False), np.float32)
         for product in (across * across, down * down, across * down)
-    )
-    smaller = (xx + yy - np.sqrt((xx - yy) ** 2 + 4 * xy**2)) / 2
-    weaker: NDArray[np.int64] = np.rint(np.maximum(smaller, 0) * (_FRACTION / 36)).astype(np.int64)
+    ]
+    weaker = np.empty(picture.shape, np.int32)
+    for top in range(0, len(picture), _BAND):
+        band = slice(top, top + _BAND)
+        weaker[band] = _smaller_eigenvalue(*(term[band] for term in tensor))
     return weaker
+
+
+def _smaller_eigenvalue(
+    xx: NDArray[np.float32], yy: NDArray[np.float32], xy: NDArray[np.float32]
+) -> NDArray[np.float64]:
+    apart = np.subtract(xx, yy, dtype=np.float64)
+    apart *= apart
+    mixed = np.multiply(xy, xy, dtype=np.float64)
+    mixed *= 4
+    apart += mixed
+    np.sqrt(apart, out=apart)
+    np.subtract(xx + yy, apart, out=apart)
+    apart *= _FRACTION / 72
+    return np.rint(apart, out=apart)
 
 
 def _inside(greatest: NDArray[np.uint8]) -> tuple[int, int]:

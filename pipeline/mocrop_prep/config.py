@@ -141,6 +141,12 @@ class TranscodeSettings(Settings):
         "never fails what does not meet it.",
         choices=("auto", "always", "never"),
     )
+    direct: bool = option(
+        False,
+        "Read a source in place, without transcoding it, where its codec exports motion vectors (H.264, "
+        "MPEG-1, -2 and -4, MS-MPEG4 2 and 3, H.263, FLV1, WMV1 and 2) and its pictures are upright yuv420p "
+        "with square pixels already.",
+    )
     gop: int = option(12, "Frames from one key frame to the next.", low=1, high=600)
     preset: str = option("veryfast", "x264 preset; slower ones give smaller files.", choices=PRESETS)
     crf: float = option(20.0, "x264 constant rate factor; lower is better and larger.", low=0.0, high=51.0)
@@ -155,6 +161,11 @@ class TranscodeSettings(Settings):
         "fail drops a clip with damaged packets or frames; keep uses what decodes.",
         choices=("fail", "keep"),
     )
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if self.direct and self.transcode == "always":
+            raise UsageError("--direct reads sources in place, --transcode always encodes them: drop one")
 
 
 @dataclass(frozen=True)
@@ -241,7 +252,8 @@ class ShardSettings(Settings):
     frames: str = option(
         "8",
         "Frames of a clip: N or key:N key frames evenly spread, all for every key frame, uniform:N for N "
-        "frames of any kind, evenly spread.",
+        "frames of any kind, evenly spread. N alone is uniform:N for a clip that is read in place (--direct) "
+        "and has fewer key frames.",
     )
     sample: str = option("clip", "What one sample is.", choices=("clip", "frame"))
     shard_size: str = option("256MB", "Samples in a shard (1000) or its size (256MB).")

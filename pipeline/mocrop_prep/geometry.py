@@ -24,6 +24,13 @@ class Box:
         """Return the box of another size around the same centre, to half a pixel."""
         return Box(self.x + (self.w - w) // 2, self.y + (self.h - h) // 2, w, h)
 
+    def overlap(self, other: Box) -> float:
+        """Return the intersection over the union of two boxes, 0 to 1."""
+        across = min(self.x + self.w, other.x + other.w) - max(self.x, other.x)
+        down = min(self.y + self.h, other.y + other.h) - max(self.y, other.y)
+        common = max(across, 0) * max(down, 0)
+        return common / (self.w * self.h + other.w * other.h - common)
+
 
 @dataclass(frozen=True, slots=True)
 class Lattice:

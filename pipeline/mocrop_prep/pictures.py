@@ -2,30 +2,40 @@
 
 from __future__ import annotations
 
+from typing import NamedTuple
+
 import cv2
 import numpy as np
 from numpy.typing import NDArray
 
 from mocrop_prep.geometry import Box
 
-Planar = NDArray[np.uint8]
+
+class Planes(NamedTuple):
+    """A picture as yuv420p, BT.601 limited range: uint8 arrays (height, width) and two of half the sides."""
+
+    luma: NDArray[np.uint8]
+    blue: NDArray[np.uint8]
+    red: NDArray[np.uint8]
 
 
-def crop_bgr(picture: Planar, box: Box) -> NDArray[np.uint8]:
-    """Return the box of an I420 picture, (height * 3 // 2, width) uint8, as (h, w, 3) BGR uint8.
+def crop_bgr(picture: Planes, box: Box) -> NDArray[np.uint8]:
+    """Return the box of a picture as (h, w, 3) BGR uint8.
 
-    Equal to converting the whole picture (BT.601, limited range) and then cutting: the planes are cut on
-    even pixels around the box, since a chroma sample belongs to two pixels each way.
+    Equal to converting the whole picture and then cutting: the planes are cut on even pixels around the box,
+    since a chroma sample belongs to two pixels each way.
     """
-    height, width = picture.shape[0] * 2 // 3, picture.shape[1]
-    left, top = box.x // 2 * 2, box.y // 2 * 2
-    right, bottom = min(width, (box.x + box.w + 1) // 2 * 2), min(height, (box.y + box.h + 1) // 2 * 2)
-    luma = picture[top:bottom, left:right]
-    chroma = picture[height:].reshape(2, height // 2, width // 2)
-    chroma = chroma[:, top // 2 : bottom // 2, left // 2 : right // 2]
-    planes = np.concatenate([luma.reshape(-1), chroma.reshape(-1)])
-    bgr = cv2.cvtColor(planes.reshape(-1, right - left), cv2.COLOR_YUV2BGR_I420)
-    return np.asarray(bgr[box.y - top :, box.x - left :][: box.h, : box.w], np.uint8)
+    height, width = picture.luma.shape
+    left, top = box.x // 2, box.y // 2  # in chroma samples, as all here
+    right, bottom = min(width // 2, (box.x + box.w + 1) // 2), min(height // 2, (box.y + box.h + 1) // 2)
+    wide, high = right - left, bottom - top
+    packed = np.empty((high * 3, wide * 2), np.uint8)
+    packed[: high * 2] = picture.luma[top * 2 : bottom * 2, left * 2 : right * 2]
+    chroma = packed[high * 2 :].reshape(2, high, wide)
+    for place, plane in zip(chroma, (picture.blue, picture.red), strict=True):
+        place[:] = plane[top:bottom, left:right]
+    bgr = cv2.cvtColor(packed, cv2.COLOR_YUV2BGR_I420)
+    return np.asarray(bgr[box.y - top * 2 :, box.x - left * 2 :][: box.h, : box.w], np.uint8)
 
 
 def target_size(box: Box, size: int, aspect: str) -> tuple[int, int]:
@@ -36,8 +46,8 @@ def target_size(box: Box, size: int, aspect: str) -> tuple[int, int]:
     return max(size, round(box.w * scale)), max(size, round(box.h * scale))
 
 
-def render_jpeg(picture: Planar, box: Box, *, size: int, aspect: str, quality: int) -> bytes:
-    """Return the crop of an I420 picture as a JPEG file."""
+def render_jpeg(picture: Planes, box: Box, *, size: int, aspect: str, quality: int) -> bytes:
+    """Return the crop of a picture as a JPEG file."""
     # Intel's IPP, where OpenCV has it, rounds differently from one processor to the next; the switch is a
     # thread's own
     cv2.ipp.setUseIPP(False)

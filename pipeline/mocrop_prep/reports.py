@@ -67,6 +67,7 @@ def _summary(report: StageReport) -> dict[str, object]:
         "reused": report.reused,
         "failed": dict(Counter(record.code for record in report.failed)),
         "status": dict(report.status),
+        "routes": dict(report.routes),
         "seconds": round(report.seconds, 3),
         "worker_seconds": round(report.worker_seconds, 3),
     }

@@ -12,7 +12,14 @@ from mocrop_prep.errors import CODES
 from mocrop_prep.journal import Records
 from mocrop_prep.shardset import describe_set
 from mocrop_prep.workdir import Workdir
-from mocrop_prep.workflow import Foresight, Session, count_rows, foresee_recorded, stale_files
+from mocrop_prep.workflow import (
+    Foresight,
+    Session,
+    count_rows,
+    describe_routes,
+    foresee_recorded,
+    stale_files,
+)
 
 
 def status_lines(workdir: Workdir) -> Iterator[str]:
@@ -55,7 +62,11 @@ def _to_do(foresight: Foresight) -> Iterator[str]:
 def _stage_lines(stage: str, records: Records, ids: Collection[str]) -> Iterator[str]:
     done = sum(clip_id in ids for clip_id in records)
     failed = [record for record in records.failures() if record.clip_id in ids]
-    yield f"{stage:<11} {done} of {len(ids)} done, {len(failed)} failed"
+    routes = ""
+    if stage == "transcode":
+        counts = Counter(records[clip_id].data.get("action") for clip_id in records if clip_id in ids)
+        routes = f"; {describe_routes(counts)}"
+    yield f"{stage:<11} {done} of {len(ids)} done, {len(failed)} failed{routes}"
     for code, count in sorted(Counter(record.code for record in failed).items()):
         example = next(record for record in failed if record.code == code)
         yield f"            {count} x {code} ({CODES.get(code, 'unknown code')}), such as {example.clip_id}"
@@ -67,8 +78,8 @@ def _manifest(workdir: Workdir, name: str) -> str:
     except ManifestError as error:
         return f"damaged: {error}"
     why = "".join(f"; {number} x {reason}" for reason, number in sorted(count.reasons.items()))
-    status = count.status
-    return f"{status['ok']} ok, {status['fallback']} fallback, {status['failed']} failed{why}"
+    status, routes = count.status, describe_routes(count.routes)
+    return f"{status['ok']} ok, {status['fallback']} fallback, {status['failed']} failed{why}; {routes}"
 
 
 def _shard_set(workdir: Workdir, name: str) -> str:

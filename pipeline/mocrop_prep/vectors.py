@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from mocrop_prep.appearance import Appearance
 from mocrop_prep.errors import ClipError
 
-MOTION_FORMAT = 2
+MOTION_FORMAT = 3
 """Counts the changes to what a vectors file holds: an older one is made again."""
 BATCH = 1 << 18
 """Vectors handed on at a time: bounds memory whatever the clip's length."""
@@ -46,6 +46,16 @@ SCHEMA = pa.schema(
         ("scale", pa.uint16()),
     ]
 )
+_EXPORTED = SCHEMA.names[1:]
+_KINDS = [field.type.to_pandas_dtype() for field in SCHEMA]
+_PARQUET: dict[str, Any] = {
+    "compression": "zstd",
+    "compression_level": 1,
+    # what is the same for many rows in a row packs as it is; places go up in steps; the rest are few values
+    "use_dictionary": ["w", "h", "motion_x", "motion_y"],
+    "column_encoding": {"dst_x": "DELTA_BINARY_PACKED", "dst_y": "DELTA_BINARY_PACKED"},
+    "write_statistics": ["frame"],
+}
 _METADATA = b"mocrop"
 _WIDEST = 1 << 15  # places of blocks are 16-bit numbers
 
@@ -76,13 +86,38 @@ class Vectors:
         """Return the vectors for which `mask` is set."""
         return Vectors(*(getattr(self, name)[mask] for name in SCHEMA.names))
 
-    @classmethod
-    def from_frames(cls, frames: Sequence[tuple[int, NDArray[Any]]]) -> Vectors:
-        """Join (frame number, AV_MOTION_VECTOR array) pairs."""
-        raw = np.concatenate([array for _, array in frames])
-        lengths = [len(array) for _, array in frames]
-        numbers = np.repeat(np.array([number for number, _ in frames], np.int32), lengths)
-        return cls(numbers, *(np.ascontiguousarray(raw[name]) for name in SCHEMA.names[1:]))
+
+class VectorBatch:
+    """Gathers the vectors of frames as columns, and hands them to `sink` about BATCH at a time."""
+
+    def __init__(self, sink: Callable[[Vectors], None]) -> None:
+        self._sink = sink
+        self._columns = _room(0)
+        self._size = 0
+
+    def add(self, number: int, exported: memoryview) -> None:
+        """Take in what libavcodec exports with a frame: AV_MOTION_VECTOR structures, which are copied."""
+        raw = np.frombuffer(exported, AV_MOTION_VECTOR)
+        start, stop = self._size, self._size + len(raw)
+        if stop > len(self._columns[0]):
+            self.flush()
+            start, stop = 0, len(raw)
+            self._columns = _room(max(BATCH, stop))
+        numbers, *columns = self._columns
+        numbers[start:stop] = number
+        for column, name in zip(columns, _EXPORTED, strict=True):
+            column[start:stop] = raw[name]
+        self._size = stop
+
+    def flush(self) -> None:
+        """Hand on what is left."""
+        if self._size:
+            self._sink(Vectors(*(column[: self._size] for column in self._columns)))
+        self._columns, self._size = _room(0), 0
+
+
+def _room(size: int) -> list[NDArray[Any]]:
+    return [np.empty(size, kind) for kind in _KINDS]
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,7 +141,7 @@ class VectorWriter:
     def __init__(self, path: Path, info: ClipInfo) -> None:
         self._info = info
         self._schema = SCHEMA
-        self._writer = pq.ParquetWriter(path, SCHEMA, compression="zstd", compression_level=3)
+        self._writer = pq.ParquetWriter(path, SCHEMA, **_PARQUET)
         self.rows = 0
 
     def __enter__(self) -> VectorWriter:

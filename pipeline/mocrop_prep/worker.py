@@ -18,6 +18,7 @@ from typing import IO, Any
 import cv2
 import pyarrow as pa
 
+from mocrop_prep.allocator import keep_freed_memory
 from mocrop_prep.clips.paths import escape
 from mocrop_prep.errors import NOT_WRITTEN, ClipError
 from mocrop_prep.journal import Record, fingerprint
@@ -73,6 +74,7 @@ class Outcome:
 def attempt_all(work: Work, tasks: Sequence[Task], inflight: Path) -> list[Outcome]:
     """Run tasks in a worker, one after the other, and turn whatever happens into records."""
     _one_thread_a_library()
+    keep_freed_memory()
     mark = None
     # threads of one process would share a mark; and there is no worker that could die alone
     if multiprocessing.parent_process() is not None:

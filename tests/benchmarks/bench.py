@@ -21,6 +21,7 @@ from pathlib import Path
 import av
 from mocrop_manifests import Clip
 from mocrop_prep import workflow
+from mocrop_prep.allocator import keep_freed_memory
 from mocrop_prep.appearance import AppearanceGauge
 from mocrop_prep.clips import find_clips, source_path, spread
 from mocrop_prep.config import CropSettings, RunSettings, ShardSettings, TranscodeSettings
@@ -28,7 +29,7 @@ from mocrop_prep.demo import make_demo
 from mocrop_prep.stages.crop import crop_clip
 from mocrop_prep.stages.extract import extract_clip
 from mocrop_prep.stages.transcode import transcode_clip
-from mocrop_prep.video import decode_clip, encode_clip, index_stream, inspect_source
+from mocrop_prep.video import encode_clip, inspect_source, open_clip
 from mocrop_prep.workdir import make_workdir
 
 REAL_CLIPS = Path(__file__).parents[2].parent / "shared" / "data" / "ucf101"
@@ -49,10 +50,10 @@ def bare_decode(paths: Sequence[Path]) -> int:
 def decode_with_vectors(paths: Sequence[Path]) -> None:
     """Decode every clip as the fused run does: all vectors, a look at some key frames, all kept as planes."""
     for path in paths:
-        info = index_stream(path).info
-        gauge = AppearanceGauge(info.width, info.height, info.key_frames)
-        keep = set(info.key_frames)
-        decode_clip(path, frames=info.frames, sink=lambda _: None, keep=keep, gauge=gauge)
+        with open_clip(path) as clip:
+            info = clip.index.info
+            gauge = AppearanceGauge(info.width, info.height, info.key_frames)
+            clip.decode(sink=lambda _: None, keep=set(info.key_frames), gauge=gauge)
 
 
 def write_vectors(paths: Sequence[Path], folder: Path) -> None:
@@ -177,6 +178,7 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--out", type=Path)
     arguments = parser.parse_args()
+    keep_freed_memory()  # as every worker does
     with tempfile.TemporaryDirectory() as scratch:
         source = arguments.source or (REAL_CLIPS if REAL_CLIPS.is_dir() else Path(scratch) / "demo")
         if not source.exists():

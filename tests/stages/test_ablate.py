@@ -19,7 +19,7 @@ from mocrop_prep.foreground.framing import Framing
 from mocrop_prep.methods import Choice
 from mocrop_prep.stages.crop import clip_chooser
 from mocrop_prep.stages.extract import extract_clip
-from mocrop_prep.vectors import AV_MOTION_VECTOR, ClipInfo, Vectors, read_vectors
+from mocrop_prep.vectors import AV_MOTION_VECTOR, ClipInfo, VectorBatch, Vectors, read_vectors
 
 from tests.benchmarks import ablate
 from tests.benchmarks.ablation.builds import Foreground
@@ -81,15 +81,17 @@ def snow() -> Seen:
     """Vectors of three blocks in ten in every frame, anywhere, in all directions, many of them short."""
     rng = np.random.default_rng(0)
     y, x = (axis.ravel() for axis in np.mgrid[8:HEIGHT:16, 8:WIDTH:16])
-    frames = []
+    batches: list[Vectors] = []
+    batch = VectorBatch(batches.append)
     for number in range(1, 250):
         raw = np.zeros(len(x), AV_MOTION_VECTOR)
         raw["source"], raw["w"], raw["h"], raw["scale"] = -1, 16, 16, 4
         raw["dst_x"], raw["dst_y"] = x, y
         flakes = rng.random(len(x)) < 0.3
         raw["motion_x"], raw["motion_y"] = np.rint(rng.normal(0, 8, (2, len(x)))) * flakes
-        frames.append((number, raw))
-    return Seen(ClipInfo(WIDTH, HEIGHT, 25.0, 250, (0,)), (Vectors.from_frames(frames),))
+        batch.add(number, raw.data)
+    batch.flush()
+    return Seen(ClipInfo(WIDTH, HEIGHT, 25.0, 250, (0,)), tuple(batches))
 
 
 def outcome(choice: Choice) -> tuple[object, ...]:

@@ -27,6 +27,8 @@ def make_vectors() -> VectorMaker:
         for column, name in enumerate(("dst_x", "dst_y", "motion_x", "motion_y", "scale")):
             raw[name] = table[:, column]
         raw["source"], raw["w"], raw["h"] = -1, 16, 16
-        return Vectors.from_frames([(1, raw)])
+        return Vectors(
+            np.ones(len(raw), np.int32), *(raw[name].copy() for name in AV_MOTION_VECTOR.names or ())
+        )
 
     return make

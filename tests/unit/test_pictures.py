@@ -13,30 +13,35 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from mocrop_prep.geometry import Box
-from mocrop_prep.pictures import crop_bgr, render_jpeg, target_size
+from mocrop_prep.pictures import Planes, crop_bgr, render_jpeg, target_size
 from numpy.typing import NDArray
 from PIL import Image
 
-Planar = NDArray[np.uint8]
+
+def noise(width: int, height: int, seed: int = 0) -> Planes:
+    rng = np.random.default_rng(seed)
+    half = (height // 2, width // 2)
+    return Planes(*(rng.integers(0, 256, size, dtype=np.uint8) for size in ((height, width), half, half)))
 
 
-def noise(width: int, height: int, seed: int = 0) -> Planar:
-    return np.random.default_rng(seed).integers(0, 256, (height * 3 // 2, width), dtype=np.uint8)
+def whole_bgr(picture: Planes) -> NDArray[np.uint8]:
+    packed = np.concatenate([plane.reshape(-1) for plane in picture])
+    planar = packed.reshape(-1, picture.luma.shape[1])
+    return np.asarray(cv2.cvtColor(planar, cv2.COLOR_YUV2BGR_I420), np.uint8)
 
 
-def scene(width: int, height: int) -> Planar:
+def scene(width: int, height: int) -> Planes:
     """Slow waves: brightness and colour change over the picture as they do in a photograph."""
     y, x = np.mgrid[0:height, 0:width]
     luma = 125 + 60 * np.sin(x / 19) * np.cos(y / 23)
     cy, cx = np.mgrid[0 : height // 2, 0 : width // 2]
     chroma = [128 + 30 * np.sin(cx / 31 + 1), 128 + 30 * np.cos(cy / 17)]
-    planes = [np.rint(plane).astype(np.uint8).reshape(-1) for plane in (luma, *chroma)]
-    return np.concatenate(planes).reshape(-1, width)
+    return Planes(*(np.rint(plane).astype(np.uint8) for plane in (luma, *chroma)))
 
 
-def flat(width: int, height: int, yuv: tuple[int, int, int]) -> Planar:
-    planes = [np.full(count, value, np.uint8) for count, value in zip((4, 1, 1), yuv, strict=True)]
-    return np.repeat(np.concatenate(planes), width * height // 4).reshape(-1, width)
+def flat(width: int, height: int, yuv: tuple[int, int, int]) -> Planes:
+    sizes = ((height, width), (height // 2, width // 2), (height // 2, width // 2))
+    return Planes(*(np.full(size, value, np.uint8) for size, value in zip(sizes, yuv, strict=True)))
 
 
 def decoded(jpeg: bytes) -> NDArray[np.int64]:
@@ -54,7 +59,7 @@ def test_a_crop_equals_converting_the_whole_picture_and_cutting(
     picture = noise(width, height, seed)
     x, y = data.draw(st.integers(0, width - 1)), data.draw(st.integers(0, height - 1))
     box = Box(x, y, data.draw(st.integers(1, width - x)), data.draw(st.integers(1, height - y)))
-    whole = cv2.cvtColor(picture, cv2.COLOR_YUV2BGR_I420)
+    whole = whole_bgr(picture)
     cut = crop_bgr(picture, box)
     assert cut.dtype == np.uint8
     assert np.array_equal(cut, whole[box.y : box.y + box.h, box.x : box.x + box.w])
@@ -63,7 +68,7 @@ def test_a_crop_equals_converting_the_whole_picture_and_cutting(
 @pytest.mark.parametrize("box", [Box(0, 0, 1280, 720), Box(107, 33, 1101, 601), Box(200, 100, 640, 480)])
 def test_large_crops_are_exact_too(box: Box) -> None:
     picture = noise(1280, 720)
-    whole = cv2.cvtColor(picture, cv2.COLOR_YUV2BGR_I420)
+    whole = whole_bgr(picture)
     assert np.array_equal(crop_bgr(picture, box), whole[box.y :, box.x :][: box.h, : box.w])
 
 
@@ -104,7 +109,7 @@ def test_a_frame_is_stored_in_its_size_and_close_to_its_source(aspect: str, box:
     stored = decoded(render_jpeg(picture, box, size=size, aspect=aspect, quality=95))
     assert (stored.shape[1], stored.shape[0]) == target_size(box, size, aspect)
     # PIL's resampling is not OpenCV's: it says where every part of the picture has to be
-    rgb = cv2.cvtColor(picture, cv2.COLOR_YUV2RGB_I420)[box.y : box.y + box.h, box.x : box.x + box.w]
+    rgb = whole_bgr(picture)[box.y : box.y + box.h, box.x : box.x + box.w, ::-1]
     wanted = np.asarray(
         Image.fromarray(rgb).resize((stored.shape[1], stored.shape[0]), Image.Resampling.BICUBIC), np.int64
     )
@@ -114,7 +119,7 @@ def test_a_frame_is_stored_in_its_size_and_close_to_its_source(aspect: str, box:
 
 def test_shrinking_averages_over_all_pixels() -> None:
     picture = noise(256, 256)
-    picture[256:] = 128  # no colour
+    picture.blue[:] = picture.red[:] = 128  # no colour
     box = Box(0, 0, 256, 256)
     whole = decoded(render_jpeg(picture, box, size=256, aspect="squash", quality=100))
     small = decoded(render_jpeg(picture, box, size=64, aspect="squash", quality=100))
@@ -124,7 +129,7 @@ def test_shrinking_averages_over_all_pixels() -> None:
 
 def test_enlarging_makes_no_steps() -> None:
     picture = flat(64, 64, (0, 128, 128))
-    picture[:64] = 16 + 3 * np.arange(64, dtype=np.uint8)
+    picture.luma[:] = 16 + 3 * np.arange(64, dtype=np.uint8)
     stored = decoded(render_jpeg(picture, Box(0, 0, 64, 64), size=448, aspect="squash", quality=100))
     assert np.abs(np.diff(stored[:, 20:-20, 1], axis=1)).max() <= 2  # a pixel of the source is 3.5 levels
 
@@ -140,9 +145,11 @@ RENDERED = """
 import hashlib
 import cv2, numpy as np
 from mocrop_prep.geometry import Box
-from mocrop_prep.pictures import render_jpeg
+from mocrop_prep.pictures import Planes, render_jpeg
 for seed in range(3):
-    picture = np.random.default_rng(seed).integers(0, 256, (360, 320), dtype=np.uint8)
+    rng = np.random.default_rng(seed)
+    sizes = (240, 320), (120, 160), (120, 160)
+    picture = Planes(*(rng.integers(0, 256, size, dtype=np.uint8) for size in sizes))
     for box in (Box(0, 0, 320, 240), Box(40, 0, 240, 240), Box(33, 21, 201, 177)):
         for size in (100, 192, 224):
             for aspect in ("squash", "keep"):

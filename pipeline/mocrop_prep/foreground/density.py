@@ -22,23 +22,30 @@ The sum over all slots is smoothed. A unit is 1/240 of the short side in 1/25 s:
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from mocrop_prep.appearance import Appearance, coarse_lattice
 from mocrop_prep.foreground.camera import camera_motion, fit_camera
+from mocrop_prep.foreground.cells import (
+    CHUNK,
+    TINY,
+    Cells,
+    less_turbulent,
+    lower_median,
+    smoothing_kernel,
+    summed_around,
+)
 from mocrop_prep.geometry import Lattice
 from mocrop_prep.motion import DensityMap
 from mocrop_prep.vectors import ClipInfo, Vectors
 
-Cells = NDArray[np.floating[Any]]
-"""A value for each frame and cell: (frames, rows, columns)."""
-
 MOST_FRAMES = 4096
 """Of longer clips evenly spread groups of pictures are used: memory and time stay bounded."""
+_LONGEST_GROUP = 48  # frames, on the mean: of groups that are longer too few would be used
 _UNITS = 240  # in the short side: a unit is a pixel of the frames that this was measured on
 _FINE = 2  # cells of the density along one of the coarse lattice
 _RATE = 25  # frames per second: lengths are those of 1/25 s, whatever the rate
@@ -46,13 +53,10 @@ _SLOT = 0.08  # seconds: two frames at that rate
 _HALF_PURE = 0.005  # of all motion that the camera does not explain, standing out as foreground: half trusted
 _HALF_COVERED = 0.05  # of the frame covered by blocks with vectors: half trusted
 _HALF_ACTIVE = 0.005  # of the motion above which more weighs no more, as a mean over the slots: half trusted
-_TURBULENT = 0.75  # of the frames: the disagreement that a cell stays under for so long is its turbulence
 _FULL_TEXTURE = 16.0  # grey levels per pixel at which a cell has half its weight
 _STILL = 0.05  # of the frame's area, moving by one unit: what moves more than that weighs no more
 _STUCK = 0.25  # units under which a cell stays where it is
-_TINY = np.float32(1e-20)  # against division by nothing
 _APART = 2.0**34  # more than any cell's area times motion: 8 bits and more are left for an exact sum
-_CHUNK = 128  # frames fitted at a time: their arrays stay in the cache
 _STEPS = 24  # bits of the greatest density: what is below is the order in which a processor adds
 
 
@@ -106,7 +110,7 @@ class ForegroundDensity:
         rows, columns = grid or (_FINE * self._coarse.rows, _FINE * self._coarse.columns)
         self.lattice = Lattice(rows, columns, info.width, info.height)
         self._parts = parts
-        self._key_frames = np.array(info.key_frames, np.int64)
+        self._key_frames = np.array(_group_starts(info), np.int64)
         self._stride = -(-info.frames // MOST_FRAMES)
         self._slot = max(1, round(info.fps * _SLOT))
         self._pace = info.fps / _RATE
@@ -158,7 +162,7 @@ class ForegroundDensity:
             shape = (self.lattice.rows, self.lattice.columns)
             return DensityMap(np.zeros(shape, np.int64), self._vectors, 0, 0), 0.0
         weights, left, kept = self._weights(appearance)
-        purity = float(weights.sum()) / max(left, float(_TINY))
+        purity = float(weights.sum()) / max(left, float(TINY))
         still = _STILL * self._coarse.width * self._coarse.height / self._unit**2
         weights /= still
         activity = weights.sum(axis=(1, 2))
@@ -182,19 +186,23 @@ class ForegroundDensity:
         cell += np.repeat(np.arange(len(starts)) * self._cells, np.diff(starts, append=len(vectors)))
         area = vectors.w.astype(np.float64) * vectors.h
         scaled = area / vectors.scale
+        later = vectors.source > 0
+        if later.any():
+            np.negative(scaled, out=scaled, where=later)
         size = len(starts) * self._cells
         # two sums in one number, far enough apart: counting by cell is most of the work
         horizontal = np.bincount(cell, area * _APART + scaled * vectors.motion_x, size)
         vertical = np.bincount(cell, scaled * vectors.motion_y + _APART, size)
         areas, counts = np.rint(horizontal / _APART), np.rint(vertical / _APART)
-        # libavcodec's vectors point to where a block comes from: the content moves the other way
+        # libavcodec's vectors point to where a block comes from: the content moves the other way, unless that
+        # is in a later frame, as B-frames have it
         sums = np.stack([areas, areas * _APART - horizontal, counts * _APART - vertical, counts])
         return sums.reshape(4, len(starts), self._cells)
 
     def _settle(self, sums: Cells) -> None:
         """Subtract the camera's motion from whole frames, and keep what is left."""
-        for first in range(0, sums.shape[1], _CHUNK):
-            area, u, v, count = sums[:, first : first + _CHUNK]
+        for first in range(0, sums.shape[1], CHUNK):
+            area, u, v, count = sums[:, first : first + CHUNK]
             pace = self._pace / np.maximum(area, 1)
             u, v = u * pace, v * pace
             model = fit_camera(
@@ -216,39 +224,70 @@ class ForegroundDensity:
     def _weights(self, appearance: Appearance | None) -> tuple[Cells, float, int]:
         """Return how much moves in every slot and cell, how much is left of all motion without the camera's,
         both in px^2 * units, and the number of vectors in moving cells."""
-        parts, unit = self._parts, np.float32(self._unit)
+        frames = self._joined()
+        weights, strength, turbulence, motion = (np.empty(frames.area.shape, np.float32) for _ in range(4))
+        for first in range(0, len(weights), CHUNK):
+            inner = slice(first, first + CHUNK)
+            # coherence looks one slot back and one ahead
+            outer = slice(max(0, first - 1), first + CHUNK + 1)
+            fields = self._fields(frames, outer, appearance)
+            start = first - outer.start
+            found = (part[start : start + CHUNK] for part in self._strengths(*fields))
+            for whole, part in zip((weights, strength, turbulence, motion), found, strict=True):
+                whole[inner] = part
+        if self._parts.turbulence:
+            less_turbulent(weights, strength, turbulence)
+        left = float(motion.sum(dtype=np.float64))
+        return weights.astype(np.float64), left, int(frames.count[weights > 0].sum())
+
+    def _joined(self) -> _Frames:
+        """Return everything added as one, each (frames, rows, columns)."""
         shape = (-1, self._coarse.rows, self._coarse.columns)
-        area, u, v, count, stuck = (
-            np.concatenate([getattr(frames, name) for frames in self._frames]).reshape(shape)
-            for name in ("area", "u", "v", "count", "stuck")
-        )
-        if parts.overlay and appearance is not None:
-            seen = ~(stuck & appearance.steady_map())
+        names = _Frames.__dataclass_fields__
+        joined = (np.concatenate([getattr(frames, name) for frames in self._frames]) for name in names)
+        whole = _Frames(*(values.reshape(shape) for values in joined))
+        self._frames = [_Frames(*(getattr(whole, name).reshape(-1, self._cells) for name in names))]
+        return whole
+
+    def _fields(
+        self, frames: _Frames, slots: slice, appearance: Appearance | None
+    ) -> tuple[Cells, Cells, Cells]:
+        """Return covered area as a share of a slot in units^2, and motion u and v in units, of some slots."""
+        area, u, v = frames.area[slots], frames.u[slots], frames.v[slots]
+        if self._parts.overlay and appearance is not None:
+            seen = ~(frames.stuck[slots] & appearance.steady_map())
             u, v = u * seen, v * seen
-        u, v, area = u / unit, v / unit, area / (self._slot * unit**2)
+        unit = np.float32(self._unit)
+        return area / (self._slot * unit**2), u / unit, v / unit
+
+    def _strengths(self, area: Cells, u: Cells, v: Cells) -> tuple[Cells, Cells, Cells, Cells]:
+        """Return the weight, strength, turbulence and all motion of every cell of slots in a row."""
+        parts = self._parts
         length = np.sqrt(u * u + v * v)
-        moving = length > np.maximum(np.float32(parts.least), parts.noise * _median(length, area))
+        moving = length > np.maximum(np.float32(parts.least), parts.noise * lower_median(length, area))
         strength, turbulence = length, np.zeros_like(length)
         if parts.coherence:
-            around, along, across, lengths = _around(np.stack([area, area * u, area * v, area * length]))
-            around = np.maximum(around, _TINY)
+            around, along, across, lengths = summed_around(
+                np.stack([area, area * u, area * v, area * length])
+            )
+            around = np.maximum(around, TINY)
             strength = np.sqrt(along * along + across * across) / around
             turbulence = lengths / around - strength
         weights = area * moving * np.minimum(strength, np.float32(parts.most))
-        if parts.turbulence:
-            rank = int(_TURBULENT * (len(turbulence) - 1))
-            floor = np.partition(turbulence, rank, axis=0)[rank]
-            square = strength * strength
-            weights *= square / np.maximum(square + floor * floor, _TINY)
-        left = float((area * length).sum(dtype=np.float64))
-        return weights.astype(np.float64), left, int(count[weights > 0].sum())
+        return weights, strength, turbulence, area * length
 
     def _smoothed(self, density: NDArray[np.float64]) -> NDArray[np.float64]:
         """Return the density on the fine lattice, smoothed, with nothing beyond the frame's edge."""
-        down = _kernel(self.lattice.rows, self._coarse.rows, self._parts.blur)
-        across = _kernel(self.lattice.columns, self._coarse.columns, self._parts.blur)
+        down = smoothing_kernel(self.lattice.rows, self._coarse.rows, self._parts.blur)
+        across = smoothing_kernel(self.lattice.columns, self._coarse.columns, self._parts.blur)
         smoothed: NDArray[np.float64] = down @ density @ across.T
         return smoothed
+
+
+def _group_starts(info: ClipInfo) -> Sequence[int]:
+    """Return where groups of pictures start; where these are long, as in sources, short runs of frames."""
+    is_long = len(info.key_frames) * _LONGEST_GROUP < info.frames
+    return range(0, info.frames, _LONGEST_GROUP) if is_long else info.key_frames
 
 
 def _centres(lattice: Lattice) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
@@ -263,39 +302,6 @@ def _every_other(lattice: Lattice) -> NDArray[np.int64]:
     """Return the cells of one colour of a chessboard: enough for a fit, at half the cost."""
     rows, columns = np.divmod(np.arange(lattice.rows * lattice.columns), lattice.columns)
     return np.flatnonzero((rows + columns) % 2 == 0)
-
-
-def _median(length: Cells, area: Cells) -> Cells:
-    """Return the lower median length of each frame over the cells with blocks: (frames, 1, 1)."""
-    there = area.reshape(len(area), -1) > 0
-    ordered = np.sort(np.where(there, length.reshape(there.shape), np.inf), axis=1)
-    middle = np.maximum(there.sum(axis=1) - 1, 0) // 2
-    return np.take_along_axis(ordered, middle[:, np.newaxis], axis=1)[:, :, np.newaxis]
-
-
-def _around(fields: Cells) -> Cells:
-    """Return (fields, frames, rows, columns) summed over the 3 frames, rows and columns around every cell."""
-    count, frames, rows, columns = fields.shape
-    padded = np.zeros((count, frames + 2, rows + 2, columns + 2), fields.dtype)
-    padded[:, 1:-1, 1:-1, 1:-1] = fields
-    by_column = padded[..., :-2] + padded[..., 1:-1]
-    by_column += padded[..., 2:]
-    by_row = by_column[:, :, :-2] + by_column[:, :, 1:-1]
-    by_row += by_column[:, :, 2:]
-    summed: Cells = by_row[:, :-2] + by_row[:, 1:-1]
-    summed += by_row[:, 2:]
-    return summed
-
-
-def _kernel(fine: int, coarse: int, blur: float) -> NDArray[np.float64]:
-    """Return the weights (fine, coarse) with which coarse cells add to fine ones: Gaussians that sum to 1."""
-    blur = max(blur, coarse / fine / 2)  # no coarse cell may fall between the fine ones
-    places = (np.arange(fine) + 0.5) * coarse / fine
-    distance = places[:, np.newaxis] - (np.arange(coarse) + 0.5)
-    weights = np.exp(-0.5 * (distance / blur) ** 2)
-    # whole steps, so that no processor's last bit of exp() shows; sums to 1 far from the edge
-    rounded: NDArray[np.float64] = np.rint(weights / (blur * np.sqrt(2 * np.pi)) * 2**20) / 2**20
-    return rounded
 
 
 def _in_whole_steps(density: NDArray[np.float64]) -> NDArray[np.int64]:

@@ -41,12 +41,13 @@ NO_FLOW = Flow(np.zeros((0, 2)), np.zeros((0, 2)))
 def flow_of(vectors: Vectors, frame: int) -> Flow:
     """Return the motion into a frame, at the centres of its blocks.
 
-    libavcodec's vectors point from a block back to where its content was, so the content goes the other way.
+    libavcodec's vectors point from a block to where its content comes from: it goes the other way, unless
+    that is in a later frame.
     """
     of = vectors.frame == frame
     points = np.stack([vectors.dst_x[of], vectors.dst_y[of]], axis=1).astype(np.float64)
     back = np.stack([vectors.motion_x[of], vectors.motion_y[of]], axis=1) / vectors.scale[of][:, None]
-    return Flow(points, -back)
+    return Flow(points, np.where(vectors.source[of] > 0, 1, -1)[:, None] * back)
 
 
 def moving(flow: Flow) -> NDArray[np.bool_]:

@@ -11,7 +11,6 @@ from xml.etree.ElementTree import Element
 from mocrop_manifests import CropRow
 
 from mocrop_prep.boxes import ActorBox
-from mocrop_prep.geometry import Box
 from mocrop_prep.preview.blocks import note, swatch
 from mocrop_prep.preview.exhibit import Exhibit
 from mocrop_prep.preview.figures import density_panel, frame_panel, frame_words, strip_figure
@@ -157,12 +156,5 @@ def _table(report: ClipReport, colours: Mapping[str, int]) -> Element:
 
 def _agreement(crops: Mapping[str, CropRow]) -> str | None:
     """Return the least overlap of two crops of a clip, intersection over union; None if there are not two."""
-    overlaps = [_overlap(box_of(a), box_of(b)) for a, b in combinations(crops.values(), 2)]
+    overlaps = [box_of(a).overlap(box_of(b)) for a, b in combinations(crops.values(), 2)]
     return f"{min(overlaps):.4f}" if overlaps else None
-
-
-def _overlap(a: Box, b: Box) -> float:
-    across = min(a.x + a.w, b.x + b.w) - max(a.x, b.x)
-    down = min(a.y + a.h, b.y + b.h) - max(a.y, b.y)
-    common = max(across, 0) * max(down, 0)
-    return common / (a.w * a.h + b.w * b.h - common)

@@ -1,7 +1,7 @@
 """What can be shown of a clip: a frame, how it moves on, and the density that each crop was chosen from.
 
 Intermediates are used where WORKDIR has them. Where it has none, the clip is transcoded once more into a
-temporary folder, with the settings on record, and decoded as the stages do.
+temporary folder, with the settings on record, unless it is read in place, and decoded as the stages do.
 """
 
 from __future__ import annotations
@@ -9,7 +9,7 @@ from __future__ import annotations
 import tempfile
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TypeVar
 
@@ -24,13 +24,20 @@ from mocrop_prep.config import CropSettings, Settings, TranscodeSettings
 from mocrop_prep.errors import ClipError
 from mocrop_prep.geometry import Box
 from mocrop_prep.methods import Choice
-from mocrop_prep.pictures import crop_bgr
+from mocrop_prep.pictures import Planes, crop_bgr
 from mocrop_prep.preview.arrows import NO_FLOW, Flow, flow_of, moving
 from mocrop_prep.stages.crop import clip_chooser
 from mocrop_prep.stages.shard import box_of
 from mocrop_prep.stages.transcode import transcode_clip
 from mocrop_prep.vectors import ClipInfo, Vectors, read_vectors
-from mocrop_prep.video import decode_clip, decode_key_frames, index_stream
+from mocrop_prep.video import (
+    Film,
+    SourceInfo,
+    decode_key_frames,
+    index_stream,
+    inspect_source,
+    read_clip,
+)
 from mocrop_prep.workdir import Workdir
 
 S = TypeVar("S", bound=Settings)
@@ -98,8 +105,9 @@ def gather(workdir: Workdir, rows: Mapping[str, CropRow], recipe: Recipe) -> Evi
     testimony = _heard_from_file(workdir.motion(clip.clip_id), clip, settings)
     picture = None
     try:
-        with _video(workdir, clip, recipe.transcode) as video:
-            picture, testimony = _watch(video, clip, rows.values(), settings, testimony)
+        direct = any(row.route == "direct" for row in rows.values())
+        with _video(workdir, clip, recipe.transcode, direct=direct) as (video, source):
+            picture, testimony = _watch(video, source, clip, rows.values(), settings, testimony)
     except (ClipError, OSError) as error:
         notes.append(_why_unseen(error))
     if testimony is None:
@@ -173,11 +181,19 @@ def _heard_from_file(motion: Path, clip: Clip, settings: Mapping[str, CropSettin
 
 
 @contextmanager
-def _video(workdir: Workdir, clip: Clip, settings: TranscodeSettings | None) -> Iterator[Path]:
-    """Yield the transcoded clip: the one that was kept, or one made now; raises ClipError."""
-    kept = workdir.transcoded(clip.clip_id)
+def _video(
+    workdir: Workdir, clip: Clip, settings: TranscodeSettings | None, *, direct: bool
+) -> Iterator[tuple[Path, SourceInfo | None]]:
+    """Yield what a clip is read from, and what is known of it if that is its source; raises ClipError.
+
+    That is the transcoded clip, the one that was kept or one made now, or the source if it is read in place.
+    """
+    source, kept = source_path(workdir.source, clip), workdir.transcoded(clip.clip_id)
+    if direct:
+        yield source, inspect_source(source)
+        return
     if kept.exists():
-        yield kept
+        yield kept, None
         return
     if settings is None:
         raise ClipError(
@@ -185,32 +201,43 @@ def _video(workdir: Workdir, clip: Clip, settings: TranscodeSettings | None) -> 
         )
     with tempfile.TemporaryDirectory(prefix="mocrop-preview-") as folder:
         video = Path(folder) / "clip.mp4"
-        transcode_clip(source_path(workdir.source, clip), video, settings)
-        yield video
+        transcode_clip(source, video, replace(settings, direct=False))
+        yield video, None
 
 
 def _watch(
     video: Path,
+    source: SourceInfo | None,
     clip: Clip,
     rows: Iterable[CropRow],
     settings: Mapping[str, CropSettings],
     testimony: Testimony | None,
 ) -> tuple[Bgr, Testimony]:
     """Decode the key frame to show, and on the way all vectors if nothing is known of them."""
-    info = index_stream(video).info
+
+    def watch(film: Film) -> tuple[Testimony, dict[int, Planes]]:
+        if testimony is not None:
+            return testimony, film.decode(sink=None, keep={testimony.frame})
+        info = film.index.info
+        witness = _Witness(clip, info, settings)
+        gauge = AppearanceGauge(info.width, info.height, film.index.exact)
+        kept = film.decode(sink=witness.add, keep=frames_to_show(info), gauge=gauge)
+        return witness.says(gauge.result()), kept
+
+    if source is None:
+        info = index_stream(video).info
+        _check_extent(info, rows)
+        if testimony is not None:
+            planes = decode_key_frames(video, {info.key_frames.index(testimony.frame)})[0]
+            return crop_bgr(planes, Box(0, 0, info.width, info.height)), testimony
+    index, (said, kept) = read_clip(video, watch, source=source)
+    _check_extent(index.info, rows)
+    return crop_bgr(kept[said.frame], Box(0, 0, index.info.width, index.info.height)), said
+
+
+def _check_extent(info: ClipInfo, rows: Iterable[CropRow]) -> None:
     if all((row.width, row.height, row.frames) != (info.width, info.height, info.frames) for row in rows):
         raise ClipError("bad-intermediate", "the video is no longer the one that was cropped")
-    if testimony is None:
-        witness = _Witness(clip, info, settings)
-        gauge = AppearanceGauge(info.width, info.height, info.key_frames)
-        kept = decode_clip(
-            video, frames=info.frames, sink=witness.add, keep=frames_to_show(info), gauge=gauge
-        )
-        testimony = witness.says(gauge.result())
-        planes = kept[testimony.frame]
-    else:
-        planes = decode_key_frames(video, {info.key_frames.index(testimony.frame)})[0]
-    return crop_bgr(planes, Box(0, 0, info.width, info.height)), testimony
 
 
 def _why_unseen(error: ClipError | OSError) -> str:

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from mocrop_manifests import Clip, CropRow
-from mocrop_manifests.files import publish, sha256, temporary_beside
+from mocrop_manifests.files import publish, remove, sha256, temporary_beside
 
 from mocrop_prep.clips import source_path
 from mocrop_prep.config import CropSettings, ShardSettings, TranscodeSettings
@@ -19,17 +19,20 @@ from mocrop_prep.stages.crop import crop_clip, packed
 from mocrop_prep.stages.extract import extract_clip
 from mocrop_prep.stages.fused import fuse_clip
 from mocrop_prep.stages.shard import shard_clip
-from mocrop_prep.stages.transcode import transcode_clip
+from mocrop_prep.stages.transcode import Plan, carry_out, plan_clip
+from mocrop_prep.video import SourceInfo, inspect_source
 from mocrop_prep.workdir import Workdir
+
+_TOLD = ("action", "damaged", "source")  # of how a clip was transcoded, in the record of a fused run too
 
 
 @dataclass(frozen=True, slots=True)
 class FusedJob:
     """One clip of a fused run.
 
-    `made` is the shard set that its sample is for, and `key` tells its sample from those of other settings.
-    `kept` is the record of a transcoded clip that can be used, or empty; `keep` says that intermediates are
-    wanted.
+    `name` is that of the shard set that its sample is for; `key` tells it from samples of other settings.
+    `kept` is what the transcode stage has on record of it, if that can be used, or empty; `keep` says that
+    intermediates are wanted.
     """
 
     clip: Clip
@@ -64,16 +67,23 @@ class FusedJob:
 
 
 def transcode_to(source: Path, target: Path, settings: TranscodeSettings) -> dict[str, Any]:
-    """Publish a transcoded clip; return the stage's report with bytes and sha256, and what the source was."""
+    """Publish a transcoded clip; return the stage's report with bytes and sha256, and what the source was.
+
+    Of a source that is read in place these are its own, and no file is left at `target`.
+    """
     with _told_of_failures({"source": _state(source)}) as known:
-        return _transcode(source, target, settings) | known
+        plan = plan_clip(source, settings)
+        return _transcode(plan, source, target, settings, known["source"]) | known
 
 
-def extract_to(video: Path, video_sha256: str, target: Path) -> dict[str, Any]:
-    """Publish a clip's vectors; return the stage's report with bytes and sha256."""
-    _check(video, video_sha256, "transcode")
+def extract_to(video: Path, video_sha256: str, target: Path, direct: bool = False) -> dict[str, Any]:
+    """Publish a clip's vectors; return the stage's report with bytes and sha256.
+
+    `direct` says that `video` is the source, read in place.
+    """
+    _check_video(video, video_sha256, direct=direct)
     with publish(target) as temporary:
-        report = extract_clip(video, temporary)
+        report = extract_clip(video, temporary, direct=direct)
         return report | _identity(temporary)
 
 
@@ -84,44 +94,62 @@ def crop_to(motion: Path, motion_sha256: str, clip: Clip, settings: CropSettings
 
 
 def shard_to(
-    video: Path, video_sha256: str, row: CropRow, target: Path, settings: ShardSettings
+    video: Path,
+    video_sha256: str,
+    row: CropRow,
+    target: Path,
+    settings: ShardSettings,
+    direct: bool = False,
 ) -> dict[str, Any]:
-    """Publish a clip's sample where it waits for its shard."""
-    _check(video, video_sha256, "transcode")
+    """Publish a clip's sample where it waits for its shard; `direct` is that of `extract_to`."""
+    _check_video(video, video_sha256, direct=direct)
     with publish(target) as temporary:
-        report = shard_clip(video, row, temporary, settings)
+        report = shard_clip(video, row, temporary, settings, direct=direct)
         return {"sample": report | _identity(temporary)}
 
 
 def fuse_to(job: FusedJob) -> dict[str, Any]:
     """Publish a clip's sample, and its intermediates if they are kept, from one decode of each."""
-    if job.kept and _is(job.video, job.kept["sha256"]):
-        with _told_of_failures({name: job.kept[name] for name in ("damaged", "source")}) as known:
-            return _fuse_video(job, job.video) | known
+    if job.kept:
+        direct = job.kept["action"] == "direct"
+        video = job.source if direct else job.video
+        if _is(video, job.kept["sha256"]):
+            with _told_of_failures({name: job.kept[name] for name in _TOLD}) as known:
+                return _fuse_video(job, video, inspect_source(video) if direct else None) | known
     with _told_of_failures({"source": _state(job.source)}) as known, ExitStack() as stack:
+        video, info = job.video, None
         with _blame("transcode"):
+            plan = plan_clip(job.source, job.transcode)
+            if plan.action == "direct":
+                video, info = job.source, plan.info
             if job.keep:
-                video = job.video
-                report = _transcode(job.source, video, job.transcode)
+                report = _transcode(plan, job.source, job.video, job.transcode, known["source"])
                 known["transcode"] = report | known
             else:
-                video = stack.enter_context(temporary_beside(job.sample.with_suffix(".mp4")))
-                report = transcode_clip(job.source, video, job.transcode)
-        known["damaged"] = report["damaged"]
-        return _fuse_video(job, video) | known
+                if plan.action != "direct":
+                    video = stack.enter_context(temporary_beside(job.sample.with_suffix(".mp4")))
+                report = carry_out(plan, job.source, video, job.transcode)
+        known |= {name: report[name] for name in _TOLD if name in report}
+        return _fuse_video(job, video, info) | known
 
 
-def _transcode(source: Path, target: Path, settings: TranscodeSettings) -> dict[str, Any]:
+def _transcode(
+    plan: Plan, source: Path, target: Path, settings: TranscodeSettings, state: Mapping[str, Any]
+) -> dict[str, Any]:
+    """Publish a transcoded clip as planned; `state` is what the source was, before it was read."""
+    if plan.action == "direct":
+        remove(target)  # what an earlier run may have made of it
+        return carry_out(plan, source, target, settings) | {name: state[name] for name in ("bytes", "sha256")}
     with publish(target) as temporary:
-        return transcode_clip(source, temporary, settings) | _identity(temporary)
+        return carry_out(plan, source, temporary, settings) | _identity(temporary)
 
 
-def _fuse_video(job: FusedJob, video: Path) -> dict[str, Any]:
+def _fuse_video(job: FusedJob, video: Path, source: SourceInfo | None) -> dict[str, Any]:
     data: dict[str, Any] = {}
     with ExitStack() as stack, _blame("extract"):
         sample = stack.enter_context(publish(job.sample))
         motion = stack.enter_context(publish(job.motion)) if job.keep else None
-        row, report = fuse_clip(video, job.clip, sample, job.crop, job.shard, motion=motion)
+        row, report = fuse_clip(video, job.clip, sample, job.crop, job.shard, motion=motion, source=source)
         data |= {"row": packed(row), "sample": report | _identity(sample)}
         if motion is not None:
             data["extract"] = _identity(motion)
@@ -159,6 +187,16 @@ def _blame(stage: str) -> Iterator[None]:
     except ClipError as error:
         error.stage = error.stage or stage
         raise
+
+
+def _check_video(video: Path, digest: str, *, direct: bool) -> None:
+    """Raise ClipError unless a clip that is to be decoded is what stage 1 left, or left in place."""
+    if not direct:
+        _check(video, digest, "transcode")
+    elif not _is(video, digest):
+        state = "is no longer what it was" if video.exists() else "is gone, which is read in place"
+        again = "run `mocrop-prep transcode SOURCE WORKDIR` again"
+        raise ClipError("bad-intermediate", f"{video}, the source, {state}; {again}")
 
 
 def _check(path: Path, digest: str, stage: str) -> None:

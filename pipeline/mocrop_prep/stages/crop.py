@@ -27,9 +27,14 @@ def crop_clip(motion: Path, clip: Clip, settings: CropSettings) -> CropRow:
 
 def clip_chooser(clip: Clip, info: ClipInfo, settings: CropSettings) -> Chooser:
     """Return the chooser for one clip, with its own sampling seed."""
-    if settings.method == "foreground":
+    if needs_appearance(settings):
         return ForegroundChooser(settings, info)
     return CropChooser(settings, info.width, info.height, clip_seed(settings.seed, clip.clip_id))
+
+
+def needs_appearance(settings: CropSettings) -> bool:
+    """Say whether the method looks at pictures too."""
+    return settings.method == "foreground"
 
 
 def crop_row(clip: Clip, info: ClipInfo, choice: Choice, settings: CropSettings) -> CropRow:

@@ -12,14 +12,21 @@ from mocrop_prep.config import ShardSettings, parse_frames
 from mocrop_prep.errors import ClipError
 from mocrop_prep.evenly import evenly_spread
 from mocrop_prep.geometry import Box
-from mocrop_prep.pictures import Planar, render_jpeg
+from mocrop_prep.pictures import Planes, render_jpeg
 from mocrop_prep.samples import Sample, SampleInfo, clip_members, tar_bytes
-from mocrop_prep.video import StreamIndex, decode_clip, decode_key_frames, index_stream
+from mocrop_prep.vectors import ClipInfo
+from mocrop_prep.video import Film, StreamIndex, inspect_source, read_clip
 
 
 def frames_to_keep(index: StreamIndex, settings: ShardSettings) -> list[int]:
-    """Return the decoded frame numbers that the sample stores, in the order of time."""
+    """Return the decoded frame numbers that the sample stores, in the order of time.
+
+    A source that is read in place may have one key frame in ten seconds: a number that does not say of which
+    kind is then one of any kind.
+    """
     kind, count = parse_frames(settings.frames)
+    if index.direct and settings.frames.isdigit() and len(index.info.key_frames) < (count or 0):
+        kind = "uniform"
     numbers: Sequence[int] = index.info.key_frames if kind == "key" else range(index.info.frames)
     return [numbers[place] for place in evenly_spread(count or len(numbers), len(numbers))]
 
@@ -29,28 +36,40 @@ def needs_loop_filter(settings: ShardSettings) -> bool:
     return parse_frames(settings.frames)[0] != "key"
 
 
-def shard_clip(video: Path, row: CropRow, target: Path, settings: ShardSettings) -> dict[str, Any]:
-    """Write `target`, the sample of a transcoded clip and its crop; return its frames.
+def shard_clip(
+    video: Path, row: CropRow, target: Path, settings: ShardSettings, *, direct: bool = False
+) -> dict[str, Any]:
+    """Write `target`, the sample of a clip and its crop; return its frames.
 
-    Only what is stored is decoded where that are key frames. Raises ClipError.
+    Only what is stored is decoded where that are key frames of a transcoded clip; `direct` says that `video`
+    is a source, read in place. Raises ClipError.
     """
-    index = index_stream(video)
-    if (index.info.width, index.info.height, index.info.frames) != (row.width, row.height, row.frames):
+
+    def look(film: Film) -> list[Planes]:
+        if not direct:
+            _check_extent(film.index.info, row, video)
+        numbers = frames_to_keep(film.index, settings)
+        if direct or needs_loop_filter(settings):
+            found = film.decode(sink=None, keep=set(numbers), loop_filter=True)
+            return [found[number] for number in numbers]
+        keys = film.index.info.key_frames
+        return film.decode_key_frames([keys.index(number) for number in numbers])
+
+    index, pictures = read_clip(video, look, source=inspect_source(video) if direct else None)
+    _check_extent(index.info, row, video)
+    return write_sample(row, index, frames_to_keep(index, settings), pictures, target, settings)
+
+
+def _check_extent(info: ClipInfo, row: CropRow, video: Path) -> None:
+    if (info.width, info.height, info.frames) != (row.width, row.height, row.frames):
         raise ClipError("bad-intermediate", f"{video} is not the clip that was cropped; run crop again")
-    numbers = frames_to_keep(index, settings)
-    if needs_loop_filter(settings):
-        found = decode_clip(video, frames=index.info.frames, sink=None, keep=set(numbers), loop_filter=True)
-        pictures = [found[number] for number in numbers]
-    else:
-        pictures = decode_key_frames(video, [index.info.key_frames.index(number) for number in numbers])
-    return write_sample(row, index, numbers, pictures, target, settings)
 
 
 def write_sample(
     row: CropRow,
     index: StreamIndex,
     numbers: Sequence[int],
-    pictures: Sequence[Planar],
+    pictures: Sequence[Planes],
     target: Path,
     settings: ShardSettings,
 ) -> dict[str, Any]:

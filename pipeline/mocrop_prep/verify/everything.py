@@ -8,7 +8,7 @@ from pathlib import Path
 from mocrop_prep.shardset import noted_names
 from mocrop_prep.sums import Sums
 from mocrop_prep.verify.advice import FOREIGN
-from mocrop_prep.verify.clipfiles import check_clip_files
+from mocrop_prep.verify.clipfiles import check_clip_files, check_sources
 from mocrop_prep.verify.inventory import Finding, Inventory, take_inventory
 from mocrop_prep.verify.notes import check_notes
 from mocrop_prep.verify.sets import check_origin, check_set
@@ -39,6 +39,7 @@ def _findings(house: Inventory) -> Iterator[Finding]:
     finding, listed = check_clips(house, sums)
     yield finding
     yield from check_clip_files(house, "transcode", workdir.transcoded("x"), listed)
+    yield from check_sources(house, (listed or {}).values())
     yield from check_clip_files(house, "extract", workdir.motion("x"), listed)
     shards = workdir.root / "shards"
     names = sorted({*(path.name for path in house.folders(shards)), *noted_names(workdir)})

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import errno
 import stat
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -47,6 +47,7 @@ class Inventory:
     workdir: Workdir
     entries: Mapping[Path, Seen]
     faults: Mapping[Path, str]
+    quiet: bool
 
     def of(self, path: Path) -> Seen:
         """Return a file as it was found; one that was not is missing."""
@@ -69,14 +70,17 @@ def take_inventory(workdir: Workdir, *, quiet: bool) -> Inventory:
         paths += _list(workdir.root / name, faults)
     for path in _list(workdir.root / "shards", faults):
         paths += [path, *_list(path, faults)]
+    return Inventory(workdir, dict(look_at(paths, quiet=quiet)), faults, quiet)
+
+
+def look_at(paths: Sequence[Path], *, quiet: bool) -> Iterator[tuple[Path, Seen]]:
+    """Read files, many at a time, with progress on stderr unless `quiet`."""
     workers = max(_LEAST_READERS, joblib.cpu_count())
     parallel = joblib.Parallel(n_jobs=workers, backend="threading", return_as="generator")
-    entries = {}
     with Progress("verify", len(paths), quiet=quiet, unit="file") as progress:
         for path, seen in zip(paths, parallel(joblib.delayed(look)(path) for path in paths), strict=True):
-            entries[path] = seen
+            yield path, seen
             progress.advance()
-    return Inventory(workdir, entries, faults)
 
 
 def look(path: Path) -> Seen:

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from mocrop_manifests import Extras, ManifestError, read_extras
+from mocrop_manifests import Clip, Extras, ManifestError, read_extras
 from mocrop_manifests.files import sha256_of_text
 
 from mocrop_prep.sums import Sum, Sums
@@ -33,7 +33,7 @@ class _Table:
         return sha256_of_text(self.form.write(self.rows, self.extras))
 
 
-def check_clips(house: Inventory, sums: Sums) -> tuple[Finding, set[str] | None]:
+def check_clips(house: Inventory, sums: Sums) -> tuple[Finding, dict[str, Clip] | None]:
     """Check the clip list; return the finding, and the clips on it, None if it cannot be read."""
     path = house.workdir.clips_csv
     again = stage_again(house.workdir, "transcode")
@@ -44,7 +44,7 @@ def check_clips(house: Inventory, sums: Sums) -> tuple[Finding, set[str] | None]
         table = _read(path, CLIP_LIST)
     except (ManifestError, OSError) as error:
         return (str(path), f"{error}: mend it, or delete it and {again}, or `run`"), None
-    listed = {clip.clip_id for clip in table.rows}
+    listed = {clip.clip_id: clip for clip in table.rows}
     known = sums.known(path.name)
     said = f"{path}: {len(listed)} clips"
     if not known:

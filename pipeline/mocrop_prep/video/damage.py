@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 from av.container import InputContainer
 from av.error import FFmpegError
+from av.packet import Packet
 from av.video.frame import VideoFrame
 from av.video.stream import VideoStream
 
@@ -48,7 +50,11 @@ def refusal(path: Path, damaged: int, packets: int) -> ClipError:
 
 def read_frames(container: InputContainer, stream: VideoStream, damage: Damage) -> Iterator[VideoFrame]:
     """Decode all that can be decoded, over damaged packets, up to where the container breaks off."""
-    packets = read_packets(container, stream)
+    return decode_packets(read_packets(container, stream), damage)
+
+
+def decode_packets(packets: Iterator[Packet[Any]], damage: Damage) -> Iterator[VideoFrame]:
+    """Decode packets as `read_frames` does."""
     while True:
         try:
             packet = next(packets)

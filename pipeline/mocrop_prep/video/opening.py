@@ -12,6 +12,7 @@ import av
 from av.container import InputContainer
 from av.error import FFmpegError
 from av.packet import Packet
+from av.sidedata.sidedata import SideDataContainer, Type
 from av.stream import Disposition
 from av.video.frame import VideoFrame
 from av.video.stream import VideoStream
@@ -93,9 +94,14 @@ def read_packets(container: InputContainer, stream: VideoStream | None = None) -
         yield packet
 
 
-def side_data(frame: VideoFrame, kind: str) -> memoryview | None:
-    """Return a frame's side data of a kind, by libav's name of it, or None; valid as long as the frame is."""
-    data: Any = frame.side_data.get(kind)
+def side_data(frame: VideoFrame, kind: Type) -> memoryview | None:
+    """Return a frame's side data of a kind, or None; valid as long as it is held itself.
+
+    `frame.side_data` would do as well, but the frame keeps it, and it the frame: only the collector could
+    free the two, and memory would grow with the clip.
+    """
+    container: Any = SideDataContainer  # its stub leaves out that it takes the frame
+    data: Any = container(frame).get(kind)
     return None if data is None else memoryview(data)
 
 

@@ -14,6 +14,7 @@ import av
 from av.container import InputContainer
 from av.error import FFmpegError
 from av.packet import Packet
+from av.sidedata.sidedata import Type
 from av.video.frame import VideoFrame
 from av.video.stream import VideoStream
 
@@ -22,6 +23,10 @@ from mocrop_prep.video.extent import missing_bytes
 from mocrop_prep.video.opening import message, open_video, read_packets, side_data
 from mocrop_prep.video.sps import first_sps, reference_frames, sps_in_packet
 
+VECTOR_CODECS = frozenset(
+    ["h264", "mpeg1video", "mpeg2video", "mpeg4", "msmpeg4v2", "msmpeg4v3", "h263", "flv1", "wmv1", "wmv2"]
+)
+"""The codecs, by libavcodec's names, whose decoders export motion vectors of every moving block."""
 _FALLBACK_RATE = Fraction(25)
 _RATES = (Fraction(1, 10), Fraction(1000))  # a rate outside of this range is a broken header
 _SQUARE = Fraction(1, 100)  # sample aspect ratios this close to 1 are rounding of the display size
@@ -39,7 +44,7 @@ class SourceInfo:
 
     `packets` counts video packets, `damaged` those the demuxer marks as corrupt, and one more where the file
     breaks off. `key_packets` are positions in file order. `sound_timestamps` says that every packet has its
-    own timestamp in a believable distance.
+    own timestamp in a believable distance; `stamps` are these, in file order and ticks of `time_base`.
     `rotation` is the number of clockwise quarter turns, `mirrored` a horizontal flip before them, that make
     the picture upright. `references` is the number of reference frames that H.264 declares, else None.
     `steady` says that nothing announces another format on the way, and that the header claims the true size.
@@ -55,6 +60,8 @@ class SourceInfo:
     packets: int
     damaged: int
     key_packets: tuple[int, ...]
+    stamps: tuple[int | None, ...]
+    time_base: Fraction
     sound_timestamps: bool
     reordered: bool
     references: int | None
@@ -76,29 +83,35 @@ def inspect_source(path: Path) -> SourceInfo:
     """Demux a whole source and decode its first frame; raises ClipError if there is no usable video."""
     with open_video(path) as (container, stream):
         context = stream.codec_context
-        claimed = context.width, context.height
-        survey = _Survey(context.extradata if context.name == "h264" else None)
+        # what the header says is asked before the decoder knows better
+        claimed, extradata = (context.width, context.height), context.extradata
+        aspect = _sample_aspect(stream)
+        survey = _Survey(extradata if context.name == "h264" else None)
         survey.read(container, stream, path)
-        cut = missing_bytes(path) > 0 or _breaks_off(container, survey.end)
+        cut = missing_bytes(path) > 0 or _breaks_off(container, survey.end(container))
         damaged = survey.damaged + cut
         pts = survey.pts
-        first = _first_frame(path)
+        first = survey.first
+        if first is None:
+            raise ClipError("no-frames", f"{path}: no frame of its video stream can be decoded")
         rotation, mirrored = _orientation(first)
         return SourceInfo(
             codec=context.codec.canonical_name,
             pixel_format=first.format.name,
             width=first.width,
             height=first.height,
-            sample_aspect=_sample_aspect(stream),
+            sample_aspect=aspect,
             rate=_rate(stream),
             packets=len(pts),
             damaged=damaged,
             key_packets=tuple(survey.keys),
+            stamps=tuple(pts),
+            time_base=Fraction(stream.time_base or 1),
             # AVI has no timestamps of its own, only a constant rate; what libavformat derives breaks with
             # packed B-frames and dropped frames.
             sound_timestamps=container.format.name != "avi" and _sound(pts),
             reordered=any(b is None or a is None or b <= a for a, b in pairwise(pts)),
-            references=reference_frames(context.extradata) if context.name == "h264" else None,
+            references=reference_frames(extradata) if context.name == "h264" else None,
             steady=len(survey.formats) <= 1 and claimed == (first.width, first.height),
             hidden=survey.hidden,
             rotation=rotation,
@@ -113,13 +126,31 @@ def contract_violations(info: SourceInfo, *, gop: int, short_side: int | None) -
     """Say, in words, how a source differs from what ``transcoded/`` promises; empty if it can be copied."""
     rules = [
         (info.codec == "h264", f"the codec is {info.codec}, not h264"),
-        (info.pixel_format == "yuv420p", f"the pixel format is {info.pixel_format}, not yuv420p"),
         (not info.reordered, "it has B-frames or timestamps out of order"),
         (
             info.references in (0, 1),
             f"it uses {info.references or 'an unknown number of'} reference frames, not 1",
         ),
         (info.key_packets == tuple(range(0, info.packets, gop)), f"its key frames are not {gop} apart"),
+        *_picture_rules(info, short_side),
+        (info.sound_timestamps, "its timestamps are not sound"),
+    ]
+    return [text for holds, text in rules if not holds]
+
+
+def direct_violations(info: SourceInfo, *, short_side: int | None) -> list[str]:
+    """Say, in words, why a source cannot be read in place of a transcoded clip; empty if it can."""
+    rules = [
+        (info.codec in VECTOR_CODECS, f"libavcodec exports no motion vectors of {info.codec}"),
+        *_picture_rules(info, short_side),
+    ]
+    return [text for holds, text in rules if not holds]
+
+
+def _picture_rules(info: SourceInfo, short_side: int | None) -> list[tuple[bool, str]]:
+    """Return what is promised of pictures, whatever the codec: whether it holds, and how it does not."""
+    return [
+        (info.pixel_format == "yuv420p", f"the pixel format is {info.pixel_format}, not yuv420p"),
         (info.sample_aspect == 1, f"its pixels are not square ({info.sample_aspect})"),
         (info.steady, "its picture format changes on the way, or is not the one that its header claims"),
         (not info.hidden, f"its edit list hides {info.hidden} of its packets"),
@@ -132,16 +163,15 @@ def contract_violations(info: SourceInfo, *, gop: int, short_side: int | None) -
         (info.colorspace in _UNSPECIFIED_OR_BT601, "its colours are not BT.601"),
         (info.color_range in _UNSPECIFIED_OR_LIMITED, "its colours use the full range"),
         (not info.interlaced, "it is interlaced"),
-        (info.sound_timestamps, "its timestamps are not sound"),
         (info.damaged == 0, f"{info.damaged} of its packets are damaged"),
     ]
-    return [text for holds, text in rules if not holds]
 
 
 class _Survey:
     """What the packets of a video stream tell: timestamps, key packets, damage, formats, the end.
 
-    `formats` holds the different H.264 sequence parameter sets, of the header and of the packets.
+    `formats` holds the different H.264 sequence parameter sets, of the header and of the packets; `first` is
+    the first frame that can be decoded.
     """
 
     def __init__(self, extradata: bytes | None) -> None:
@@ -149,17 +179,21 @@ class _Survey:
         self.keys: list[int] = []
         self.damaged = 0
         self.hidden = 0
-        self.end = 0.0
+        self.first: VideoFrame | None = None
         self.formats = {sps for sps in [first_sps(extradata or b"")] if sps}
         self._extradata = extradata
+        self._ends: dict[int, int] = {}  # by stream, in ticks
 
     def read(self, container: InputContainer, stream: VideoStream, path: Path) -> None:
         """Demux a whole file, its sound too; raises ClipError if there is no packet of video."""
         try:
             for packet in read_packets(container):
-                self.end = max(self.end, _end(packet))
-                if packet.size and packet.stream is stream:
-                    self._add(packet)
+                self._note_end(packet)
+                if packet.stream is stream:
+                    if packet.size:
+                        self._add(packet)
+                    if self.first is None:
+                        self.first = _first_frame(packet)
         except MemoryError:
             raise
         except FFmpegError as error:
@@ -181,12 +215,17 @@ class _Survey:
         self.hidden += packet.is_discard
         self.pts.append(packet.pts)
 
+    def end(self, container: InputContainer) -> float:
+        """Return when the last packet of any stream ends, in seconds; 0 if none says."""
+        bases = {stream.index: stream.time_base for stream in container.streams}
+        return max(
+            (float(ticks * (bases.get(index) or 0)) for index, ticks in self._ends.items()), default=0.0
+        )
 
-def _end(packet: Packet[Any]) -> float:
-    """Return when a packet of any stream ends, in seconds; 0 if it does not say."""
-    if packet.pts is None or packet.time_base is None:
-        return 0.0
-    return float((packet.pts + (packet.duration or 0)) * packet.time_base)
+    def _note_end(self, packet: Packet[Any]) -> None:
+        if packet.pts is not None:
+            ticks, index = packet.pts + (packet.duration or 0), packet.stream_index
+            self._ends[index] = max(ticks, self._ends.get(index, 0))
 
 
 def _breaks_off(container: InputContainer, end: float) -> bool:
@@ -201,27 +240,19 @@ def _breaks_off(container: InputContainer, end: float) -> bool:
     return duration - end > max(0.5, 0.05 * duration)
 
 
-def _first_frame(path: Path) -> VideoFrame:
-    with open_video(path) as (container, stream):
-        try:
-            for packet in read_packets(container, stream):
-                try:
-                    for frame in packet.decode():
-                        return frame
-                except MemoryError:
-                    raise
-                except FFmpegError:
-                    continue
-        except MemoryError:
-            raise
-        except FFmpegError:
-            pass
-    raise ClipError("no-frames", f"{path}: no frame of its video stream can be decoded")
+def _first_frame(packet: Packet[Any]) -> VideoFrame | None:
+    """Return the first frame that a packet of video decodes to, if there is any."""
+    try:
+        return next(iter(packet.decode()), None)
+    except MemoryError:
+        raise
+    except FFmpegError:
+        return None
 
 
 def _orientation(frame: VideoFrame) -> tuple[int, bool]:
     """Return (clockwise quarter turns, mirrored first) that make a frame upright, from its display matrix."""
-    data = side_data(frame, "DISPLAYMATRIX")
+    data = side_data(frame, Type.DISPLAYMATRIX)
     if data is None:
         return 0, False
     a, b, _, c, d, *_ = struct.unpack("<9i", bytes(data)[:36])

@@ -7,7 +7,7 @@ publishes its manifest or shards. Running a finished stage again does nothing.
 from mocrop_prep.workflow.foresee import Foresight, foresee, foresee_recorded
 from mocrop_prep.workflow.fused import RunStage
 from mocrop_prep.workflow.perform import perform, records_of, save_clips
-from mocrop_prep.workflow.rows import count_rows
+from mocrop_prep.workflow.rows import count_rows, describe_routes
 from mocrop_prep.workflow.session import Session, StageReport
 from mocrop_prep.workflow.staged import CropStage, ExtractStage, ShardStage, TranscodeStage
 from mocrop_prep.workflow.stale import prune, stale_files
@@ -22,6 +22,7 @@ __all__ = [
     "StageReport",
     "TranscodeStage",
     "count_rows",
+    "describe_routes",
     "foresee",
     "foresee_recorded",
     "perform",

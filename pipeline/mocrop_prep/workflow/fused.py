@@ -14,7 +14,14 @@ from mocrop_prep.config import CropSettings, ShardSettings, TranscodeSettings
 from mocrop_prep.journal import Journal, Record, Records, fingerprint
 from mocrop_prep.shardset import SetRequest, ShardSet
 from mocrop_prep.stages import commit
-from mocrop_prep.workflow.keys import Inputs, extract_inputs, run_constant, run_inputs, transcode_inputs
+from mocrop_prep.workflow.keys import (
+    Inputs,
+    extract_inputs,
+    is_direct,
+    run_constant,
+    run_inputs,
+    transcode_inputs,
+)
 from mocrop_prep.workflow.rows import describe_rows, manifest_row, publish_rows
 from mocrop_prep.workflow.session import Session, StageReport
 from mocrop_prep.workflow.sets import finish_set, set_config
@@ -107,7 +114,7 @@ class RunStage(Stage):
             motion is not None
             and video is not None
             and has_size(self.workdir.motion(clip_id), motion)
-            and has_size(self.workdir.transcoded(clip_id), video)
+            and (is_direct(video) or has_size(self.workdir.transcoded(clip_id), video))
         )
 
     def table(self) -> Path:
@@ -146,7 +153,7 @@ class RunStage(Stage):
                 if video is None or video.failed:
                     continue
                 if "extract" in record.data or (record.failed and record.stage == "extract"):
-                    inputs = extract_inputs(video.data["sha256"])
+                    inputs = extract_inputs(video.data)
                     _append_new(extracted, motions, _as_stage(record, inputs, "extract"))
 
 

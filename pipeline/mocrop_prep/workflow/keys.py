@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from functools import cache
 from operator import attrgetter
+from typing import Any
 
 import cv2
 import numpy as np
@@ -24,10 +26,10 @@ def transcode_inputs(source: str, settings: TranscodeSettings) -> Inputs:
     return {"source": source, "settings": settings.digest(), "libraries": _libraries()}
 
 
-def extract_inputs(video_sha256: str) -> Inputs:
-    """Return what decides a clip's vectors."""
+def extract_inputs(video: Mapping[str, Any]) -> Inputs:
+    """Return what decides a clip's vectors; `video` is what the transcode stage has on record of it."""
     return {
-        "transcoded clip": video_sha256,
+        **_video(video),
         "form of the vectors": str(MOTION_FORMAT),
         "libraries": _picture_libraries(),
     }
@@ -43,10 +45,10 @@ def crop_inputs(motion_sha256: str, clip: Clip, settings: CropSettings) -> Input
     }
 
 
-def shard_inputs(video_sha256: str, row: CropRow, settings: ShardSettings) -> Inputs:
-    """Return what decides a clip's sample."""
+def shard_inputs(video: Mapping[str, Any], row: CropRow, settings: ShardSettings) -> Inputs:
+    """Return what decides a clip's sample; `video` is as for its vectors."""
     return {
-        "transcoded clip": video_sha256,
+        **_video(video),
         "settings": settings.digest(),
         "manifest row": _row(row),
         "libraries": _picture_libraries(),
@@ -67,6 +69,17 @@ def run_constant(transcode: TranscodeSettings, crop: CropSettings, shard: ShardS
         "form of the vectors": str(MOTION_FORMAT),
         "libraries": f"{_picture_libraries()} {np.__version__}",
     }
+
+
+def _video(video: Mapping[str, Any]) -> Inputs:
+    # the same bytes are read in another way in place
+    route = {"route": "direct"} if is_direct(video) else {}
+    return {"transcoded clip": video["sha256"], **route}
+
+
+def is_direct(video: Mapping[str, Any]) -> bool:
+    """Say whether a clip is read in place, by what the transcode stage has on record of it."""
+    return video.get("action") == "direct"
 
 
 @cache

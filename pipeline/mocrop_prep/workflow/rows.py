@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 from mocrop_manifests import Clip, CropRow, RowCount
-from mocrop_manifests.crops import STATUSES, scan_crops
+from mocrop_manifests.crops import ROUTES, STATUSES, scan_crops
 from mocrop_manifests.files import publish_text, sha256
 from mocrop_manifests.versions import newest_version
 
@@ -27,13 +28,14 @@ def manifest_row(clip: Clip, settings: CropSettings, chain: Sequence[Record | No
     # a clip that was copied shows its damage only when it is decoded, so the last word counts
     counts = [record.data["damaged"] for record in known if "damaged" in record.data]
     damaged = counts[-1] if counts else None
+    route = next((record.data["action"] for record in known if "action" in record.data), None)
     for record in known:
         if record.failed:
-            return replace(failed_row(clip, record.code, settings), damaged=damaged)
+            return replace(failed_row(clip, record.code, settings), damaged=damaged, route=route)
     last = chain[-1]
     if last is None:
         return failed_row(clip, "bad-intermediate", settings)
-    return unpacked(last.data["row"], damaged=damaged)
+    return unpacked(last.data["row"], damaged=damaged, route=route)
 
 
 def publish_rows(
@@ -81,7 +83,7 @@ def _state(records: Records, clip_id: str) -> tuple[object, ...]:
     if not records.has_failed(clip_id):
         return (records.key(clip_id),)
     record = records[clip_id]
-    return record.key, record.code, record.data.get("damaged")
+    return record.key, record.code, record.data.get("damaged"), record.data.get("action")
 
 
 def _note(workdir: Workdir, stage: str) -> Path:
@@ -101,4 +103,11 @@ def _noted(workdir: Workdir, stage: str, table: Path) -> tuple[str, RowCount] | 
 
 def describe_rows(path: Path, count: RowCount) -> str:
     """Say in one line what is in a crop manifest."""
-    return f"{path}: " + ", ".join(f"{count.status[status]} {status}" for status in STATUSES)
+    status = ", ".join(f"{count.status[status]} {status}" for status in STATUSES)
+    return f"{path}: {status}; {describe_routes(count.routes)}"
+
+
+def describe_routes(routes: Mapping[Any, int]) -> str:
+    """Say how many clips came to be read in which way, as far as it is known: `3 encode, 5 direct`."""
+    known = [f"{routes[route]} {route}" for route in ROUTES if routes.get(route)]
+    return ", ".join(known) or "routes not known"

@@ -66,8 +66,8 @@ class Outcomes(Mapping[str, Record]):
 class StageReport:
     """What a stage did: the records of all its clips, how many of them were done before, and what came out.
 
-    `worker_seconds` are those spent on clips that were done now. `status` and `fallbacks` count the rows
-    of the manifest, if the stage writes one.
+    `worker_seconds` are those spent on clips that were done now. `status`, `fallbacks` and `routes` count the
+    rows of the manifest, if the stage writes one.
     """
 
     stage: str
@@ -78,6 +78,7 @@ class StageReport:
     lines: tuple[str, ...] = ()
     status: Counter[str] = field(default_factory=Counter)
     fallbacks: Counter[str] = field(default_factory=Counter)
+    routes: Counter[str] = field(default_factory=Counter)
 
     @property
     def failed(self) -> list[Record]:
@@ -87,4 +88,4 @@ class StageReport:
     def with_rows(self, count: RowCount, line: str) -> StageReport:
         """Return the report with what its manifest comes to, which `line` says."""
         lines = (line, *self.lines)
-        return replace(self, status=count.status, fallbacks=count.fallbacks, lines=lines)
+        return replace(self, status=count.status, fallbacks=count.fallbacks, routes=count.routes, lines=lines)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict
 from operator import attrgetter
@@ -17,8 +18,15 @@ from mocrop_prep.journal import Record, Records
 from mocrop_prep.shardset import SetRequest, ShardSet
 from mocrop_prep.stages import commit
 from mocrop_prep.workdir import Workdir
-from mocrop_prep.workflow.keys import Inputs, crop_inputs, extract_inputs, shard_inputs, transcode_inputs
-from mocrop_prep.workflow.rows import describe_rows, manifest_row, publish_rows
+from mocrop_prep.workflow.keys import (
+    Inputs,
+    crop_inputs,
+    extract_inputs,
+    is_direct,
+    shard_inputs,
+    transcode_inputs,
+)
+from mocrop_prep.workflow.rows import describe_routes, describe_rows, manifest_row, publish_rows
 from mocrop_prep.workflow.session import Session, StageReport
 from mocrop_prep.workflow.sets import finish_set, set_config
 from mocrop_prep.workflow.stage import Stage
@@ -59,12 +67,17 @@ class TranscodeStage(Stage):
         return self.session.sources.path(clip), self.workdir.transcoded(clip.clip_id), self._settings
 
     def is_whole(self, clip_id: str) -> bool:
-        """Say whether the transcoded clip is there with its size."""
-        return has_size(self.workdir.transcoded(clip_id), self.records[clip_id].data)
+        """Say whether the transcoded clip is there with its size; a source read in place is in the key."""
+        data = self.records[clip_id].data
+        return is_direct(data) or has_size(self.workdir.transcoded(clip_id), data)
 
     def finish(self, report: StageReport) -> StageReport:
-        """Return the report: every clip is published by its worker."""
-        return report
+        """Say how clips are to be read: every clip is published by its worker."""
+        routes = Counter(
+            action for record in report.records.values() if (action := record.data.get("action"))
+        )
+        line = f"{self.workdir.root}: {describe_routes(routes)}"
+        return dataclasses.replace(report, routes=routes, lines=(line,))
 
 
 class ExtractStage(Stage):
@@ -90,13 +103,14 @@ class ExtractStage(Stage):
 
     def inputs(self, clip: Clip) -> Inputs:
         """Return what decides the vectors."""
-        return extract_inputs(self._transcoded[clip.clip_id].data["sha256"])
+        return extract_inputs(self._transcoded[clip.clip_id].data)
 
     def arguments(self, clip: Clip, key: str) -> tuple[Any, ...]:
         """Return the arguments of `commit.extract_to`."""
         del key
-        clip_id, digest = clip.clip_id, self._transcoded[clip.clip_id].data["sha256"]
-        return self.workdir.transcoded(clip_id), digest, self.workdir.motion(clip_id)
+        data = self._transcoded[clip.clip_id].data
+        video, motion = video_of(self.session, clip, data), self.workdir.motion(clip.clip_id)
+        return video, data["sha256"], motion, is_direct(data)
 
     def is_whole(self, clip_id: str) -> bool:
         """Say whether the vectors file is there with its size."""
@@ -197,14 +211,16 @@ class ShardStage(Stage):
 
     def inputs(self, clip: Clip) -> Inputs:
         """Return what decides the sample."""
-        digest = self._transcoded[clip.clip_id].data["sha256"]
-        return shard_inputs(digest, self._rows[clip.clip_id], self._settings)
+        data = self._transcoded[clip.clip_id].data
+        return shard_inputs(data, self._rows[clip.clip_id], self._settings)
 
     def arguments(self, clip: Clip, key: str) -> tuple[Any, ...]:
         """Return the arguments of `commit.shard_to`."""
-        clip_id, digest = clip.clip_id, self._transcoded[clip.clip_id].data["sha256"]
-        sample = self.workdir.sample(self._made.name, clip_id, key)
-        return self.workdir.transcoded(clip_id), digest, self._rows[clip_id], sample, self._settings
+        data = self._transcoded[clip.clip_id].data
+        video = video_of(self.session, clip, data)
+        sample = self.workdir.sample(self._made.name, clip.clip_id, key)
+        row = self._rows[clip.clip_id]
+        return video, data["sha256"], row, sample, self._settings, is_direct(data)
 
     def is_whole(self, clip_id: str) -> bool:
         """Say whether the sample is in the set or waits for it."""
@@ -259,6 +275,14 @@ def failures(stage: str, records: Records, clips: Sequence[Clip]) -> dict[str, R
     """Return the records of clips that failed in a stage, marked with its name."""
     found = (records[clip.clip_id] for clip in clips if records.has_failed(clip.clip_id))
     return {record.clip_id: dataclasses.replace(record, stage=record.stage or stage) for record in found}
+
+
+def video_of(session: Session, clip: Clip, video: Mapping[str, Any]) -> Path:
+    """Return where a clip is read from: its source if that is read in place, else what was transcoded.
+
+    `video` is what the transcode stage has on record of it.
+    """
+    return session.sources.path(clip) if is_direct(video) else session.workdir.transcoded(clip.clip_id)
 
 
 def has_size(path: Path, data: Mapping[str, Any]) -> bool:

@@ -79,7 +79,7 @@ def _extraction(
     video, motion = workdir.transcoded(clip.clip_id), workdir.motion(clip.clip_id)
     wanted = sorted(AppearanceGauge(info.width, info.height, info.key_frames).numbers)
     pictures = decode_key_frames(video, [info.key_frames.index(number) for number in wanted])
-    lumas = [picture[: info.height] for picture in pictures]
+    lumas = [picture.luma for picture in pictures]
     return {
         EXTRACTION: lambda: extract_clip(video, target),
         READING: lambda: _read(motion),

@@ -14,7 +14,7 @@ import torch
 from mocrop_manifests.files import publish, sha256
 from mocrop_prep.config import RunSettings, ShardSettings
 from mocrop_prep.geometry import Box
-from mocrop_prep.pictures import Planar, render_jpeg
+from mocrop_prep.pictures import Planes, render_jpeg
 from mocrop_prep.progress import Progress
 from mocrop_prep.runner import worker_count
 from mocrop_prep.stages.shard import frames_to_keep
@@ -99,7 +99,7 @@ def _compute(video: Path, boxes: Sequence[Box], backbone: Backbone) -> NDArray[n
     return features.reshape(len(boxes), len(pictures), -1)
 
 
-def _rgb(picture: Planar, box: Box) -> NDArray[np.uint8]:
+def _rgb(picture: Planes, box: Box) -> NDArray[np.uint8]:
     """Return the frame that a shard holds, as a trainer reads it: (3, size, size) RGB uint8."""
     jpeg = render_jpeg(picture, box, size=SHARDS.pixels, aspect=SHARDS.aspect, quality=SHARDS.quality)
     bgr = cv2.imdecode(np.frombuffer(jpeg, np.uint8), cv2.IMREAD_COLOR)
