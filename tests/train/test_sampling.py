@@ -11,15 +11,19 @@ from hypothesis import given
 from hypothesis import strategies as st
 from mocrop_manifests import read_dataset
 from mocrop_train import data
-from mocrop_train.data import ClipFrames, EvalClips, ShuffledClips, TrainClips, collate, segment_frames
+from mocrop_train.data import ClipFrames, EvalClips, TrainClips, collate
+from mocrop_train.sampling import ShuffledClips, segment_frames
 
 CPU = torch.device("cpu")
 
 
+def seeded(seed: int) -> torch.Generator:
+    return torch.Generator().manual_seed(seed)
+
+
 @given(stored=st.integers(1, 60), segments=st.integers(1, 12), seed=st.integers(0, 2**32 - 1))
 def test_one_frame_of_each_segment_in_order(stored: int, segments: int, seed: int) -> None:
-    torch.manual_seed(seed)
-    drawn = segment_frames(stored, segments)
+    drawn = segment_frames(stored, segments, seeded(seed))
     assert len(drawn) == segments
     assert drawn == sorted(drawn)
     for part, frame in enumerate(drawn):
@@ -31,8 +35,8 @@ def test_one_frame_of_each_segment_in_order(stored: int, segments: int, seed: in
 
 @given(stored=st.integers(1, 20), segments=st.integers(1, 6))
 def test_every_stored_frame_has_its_turn(stored: int, segments: int) -> None:
-    torch.manual_seed(0)
-    seen = {frame for _ in range(400) for frame in segment_frames(stored, segments)}
+    rng = seeded(0)
+    seen = {frame for _ in range(400) for frame in segment_frames(stored, segments, rng)}
     assert seen == set(range(stored))
 
 
@@ -80,8 +84,8 @@ def test_training_clips_do_not_depend_on_the_workers(toys: Any) -> None:
     folder = toys.write()
     source = ClipFrames(folder, read_dataset(folder), "train")
 
-    def noisy(frames: torch.Tensor) -> torch.Tensor:
-        return frames + torch.randint(0, 9, frames.shape, dtype=torch.uint8)
+    def noisy(frames: torch.Tensor, rng: torch.Generator) -> torch.Tensor:
+        return frames + torch.randint(0, 9, frames.shape, dtype=torch.uint8, generator=rng)
 
     found = []
     for workers in (0, 2):
@@ -94,7 +98,7 @@ def test_training_clips_do_not_depend_on_the_workers(toys: Any) -> None:
 
 def test_reading_a_training_clip_leaves_the_global_generator_alone(toys: Any) -> None:
     folder = toys.write()
-    clips = TrainClips(ClipFrames(folder, read_dataset(folder), "train"), 3, lambda frames: frames)
+    clips = TrainClips(ClipFrames(folder, read_dataset(folder), "train"), 3, lambda frames, rng: frames)
     torch.manual_seed(1)
     expected = torch.rand(4)
     torch.manual_seed(1)
