@@ -80,7 +80,7 @@ class ClipFrames:
 
         Raises TrainError that names the shard which does not match the index.
         """
-        self._folder = folder
+        self.folder = folder
         self._entries = [entry for entry in index.shards if entry.split == split]
         self._names = [str(folder / entry.file) for entry in self._entries]
         self._stamps = [_stamp(name) for name in self._names]
@@ -133,7 +133,7 @@ class ClipFrames:
         stamp = _stamp(self._names[shard])
         if stamp == self._stamps[shard]:
             return
-        problem = shard_problem(self._folder, self._entries[shard], verify=True)
+        problem = shard_problem(self.folder, self._entries[shard], verify=True)
         if problem:
             raise TrainError(f"{problem} (it was changed while in use)")
         self._stamps[shard] = stamp
