@@ -48,8 +48,8 @@ def decode(jpeg: bytes) -> Tensor:
 def decode_on(device: torch.device, jpegs: Sequence[bytes]) -> list[Tensor]:
     """Return pictures as uint8 RGB (3, height, width) on a device, decoded there: by nvJPEG on a GPU.
 
-    What nvJPEG makes of a picture differs from `decode` by rounding. Pictures it cannot read are decoded by
-    `decode` instead, and the others of the same call with them. Raises PictureError as `decode` does.
+    What nvJPEG makes of a picture differs from `decode` by a few levels. If it cannot read one, all pictures
+    of the call are left to `decode`. Raises PictureError as `decode` does.
 
     On a GPU no work may be queued on the current stream: nvJPEG writes to memory that a queued kernel may
     still read (pytorch/vision pull request 9606).
@@ -74,6 +74,8 @@ def can_decode_on(device: torch.device) -> bool:
     picture = np.stack([4 * columns, 5 * rows, 2 * (rows + columns)], axis=2).astype(np.uint8)
     out = io.BytesIO()
     Image.fromarray(picture).save(out, "JPEG", quality=95)
+    if device.type == "cuda":
+        torch.cuda.synchronize(device)  # see decode_on
     try:
         pixels = decode_jpeg([_bytes_of(out.getvalue())], mode=ImageReadMode.RGB, device=device)[0]
     except RuntimeError as error:  # a driver too old, or built without nvJPEG

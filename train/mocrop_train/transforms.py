@@ -73,6 +73,7 @@ def change_colours(frames: Tensor, brightness: float, contrast: float, saturatio
     The three are those of Pillow's ImageEnhance. All are linear and keep one grey, so they commute and are
     done in one pass, rounded and clipped once at its end.
     """
+    gain = brightness * contrast
     changed = torch.empty(frames.shape, dtype=torch.uint8, device=frames.device)
     # on a CPU frame by frame: the floats of one stay in its cache, those of a clip do not
     at_once = 1 if frames.device.type == "cpu" else len(frames)
@@ -82,7 +83,7 @@ def change_colours(frames: Tensor, brightness: float, contrast: float, saturatio
         grey = pixels[:, :1] * _GREY[0]
         grey.add_(pixels[:, 1:2], alpha=_GREY[1]).add_(pixels[:, 2:], alpha=_GREY[2])
         mean = grey.mean((1, 2, 3), keepdim=True)
-        gain = brightness * contrast
-        offset = grey.mul_(gain * (1 - saturation)).add_(mean, alpha=brightness * (1 - contrast))
-        after.copy_(pixels.mul_(gain * saturation).add_(offset).round_().clamp_(0, 255))
+        # bytes are made by cutting off: half a level more, and they are the nearest ones
+        offset = grey.mul_(gain * (1 - saturation)).add_(mean.mul_(brightness * (1 - contrast)).add_(0.5))
+        after.copy_(torch.add(offset, pixels, alpha=gain * saturation, out=pixels).clamp_(0, 255))
     return changed
