@@ -189,9 +189,10 @@ class _ParquetShard:
                     f"clip {self.clips[clip].clip_id} does not hold the {told} frames it tells of"
                 )
             jpegs = pictures.field("bytes")
-            return [jpegs[position].as_py() for position in positions]
+            # a null is no picture either
+            return [jpegs[position].as_py() or b"" for position in positions]
         found = [self._row(self._first[clip] + position, "image") for position in positions]
-        return [images.field("bytes")[row].as_py() for row, images in found]
+        return [images.field("bytes")[row].as_py() or b"" for row, images in found]
 
     def _row(self, row: int, column: str) -> tuple[int, Any]:
         group = int(np.searchsorted(self._row_starts, row, side="right")) - 1
