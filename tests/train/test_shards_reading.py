@@ -274,6 +274,22 @@ def test_a_parquet_row_with_other_pictures_than_it_tells_of_gives_none_of_its_ne
         source.read(0, [0, 1])
 
 
+@pytest.mark.parametrize("sample", ["clip", "frame"])
+def test_a_parquet_row_without_a_picture_is_told_by_its_clip_and_frame(toys: Any, sample: str) -> None:
+    folder = toys.write(clips=[toys.clip("a", 0, frames=2)], storage="parquet", sample=sample)
+    path = folder / "train-000000.parquet"
+    table = pq.read_table(path)
+    rows = table.to_pylist()
+    picture = rows[0]["frames"][1] if sample == "clip" else rows[1]["image"]
+    picture["bytes"] = None
+    pq.write_table(pa.Table.from_pylist(rows, table.schema), path)
+    reindex(folder)
+    source = opened(folder)
+    assert len(source.read(0, [0])) == 1
+    with pytest.raises(TrainError, match="clip a, frame 1: not a whole JPEG"):
+        source.read(0, [1])
+
+
 def test_pages_of_a_parquet_shard_that_cannot_be_read_are_told_by_its_name(toys: Any) -> None:
     folder = toys.write(storage="parquet")
     path = folder / "train-000000.parquet"

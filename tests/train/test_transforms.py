@@ -7,6 +7,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from mocrop_train import transforms
 from torch import Tensor
+from torchvision.transforms.v2 import functional as F
+
+
+def seeded(seed: int) -> torch.Generator:
+    return torch.Generator().manual_seed(seed)
 
 
 def pictures(frames: int, height: int, width: int) -> Tensor:
@@ -19,8 +24,7 @@ def pictures(frames: int, height: int, width: int) -> Tensor:
 def test_every_frame_of_a_clip_is_augmented_alike(height: int, width: int, seed: int) -> None:
     one = pictures(1, height, width)
     augment = transforms.training(32, min_scale=0.66, flip=True, color_jitter=0.4)
-    torch.manual_seed(seed)
-    out = augment(one.expand(3, -1, -1, -1))
+    out = augment(one.expand(3, -1, -1, -1), seeded(seed))
     assert out.shape == (3, 3, 32, 32)
     assert out.dtype == torch.uint8
     assert torch.equal(out[0], out[1])
@@ -30,21 +34,20 @@ def test_every_frame_of_a_clip_is_augmented_alike(height: int, width: int, seed:
 def test_augmentation_differs_from_draw_to_draw() -> None:
     frames = pictures(1, 64, 64)
     augment = transforms.training(32, min_scale=0.66, flip=True, color_jitter=0.2)
-    torch.manual_seed(0)
-    assert len({augment(frames).numpy().tobytes() for _ in range(8)}) > 6
+    rng = seeded(0)
+    assert len({augment(frames, rng).numpy().tobytes() for _ in range(8)}) > 6
 
 
 def test_without_scale_flip_and_colour_a_square_clip_is_left_as_it_is() -> None:
     frames = pictures(2, 32, 32)
     augment = transforms.training(32, min_scale=1.0, flip=False, color_jitter=0.0)
-    assert torch.equal(augment(frames), frames)
+    assert torch.equal(augment(frames, seeded(0)), frames)
 
 
 def test_multi_scale_crops_are_the_corners_and_the_centre_at_every_scale() -> None:
     frames = torch.arange(100).view(1, 1, 10, 10).expand(1, 3, 10, 10).to(torch.uint8)
-    crop = transforms.MultiScaleCrop(5, (0.5,))
-    torch.manual_seed(0)
-    corners = {int(crop(frames)[0, 0, 0, 0]) for _ in range(100)}
+    rng = seeded(0)
+    corners = {int(transforms.multi_scale_crop(frames, 5, (0.5,), rng)[0, 0, 0, 0]) for _ in range(100)}
     assert corners == {0, 5, 50, 55, 22}
 
 
@@ -61,3 +64,59 @@ def test_evaluation_leaves_squashed_frames_of_the_right_size_alone() -> None:
 def test_evaluation_resizes_the_short_side() -> None:
     assert transforms.evaluation(24)(pictures(1, 48, 96)).shape == (1, 3, 24, 24)
     assert transforms.evaluation(64)(pictures(1, 48, 32)).shape == (1, 3, 64, 64)
+
+
+factors = st.floats(0.8, 1.2)
+
+
+@settings(deadline=None, max_examples=40)
+@given(factors, factors, factors)
+def test_colours_change_as_in_torchvision_step_by_step(
+    brightness: float, contrast: float, saturation: float
+) -> None:
+    frames = pictures(3, 20, 30) // 4 + 90  # so that no step clips, which torchvision does after each
+    steps = F.adjust_brightness(frames, brightness)
+    steps = F.adjust_contrast(steps, contrast)
+    steps = F.adjust_saturation(steps, saturation)
+    found = transforms.change_colours(frames, brightness, contrast, saturation)
+    assert found.dtype == torch.uint8
+    assert (found.int() - steps.int()).abs().max() <= 4  # torchvision cuts to whole levels after each step
+
+
+def test_colours_that_change_by_nothing_stay() -> None:
+    frames = pictures(2, 20, 30)
+    assert torch.equal(transforms.change_colours(frames, 1.0, 1.0, 1.0), frames)
+
+
+def test_colours_leave_the_levels_of_a_byte_at_neither_end() -> None:
+    frames = pictures(1, 20, 30)
+    assert transforms.change_colours(frames, 2.0, 2.0, 2.0).amax() == 255
+    assert transforms.change_colours(frames, 0.0, 1.0, 1.0).amax() == 0
+
+
+def test_without_saturation_a_picture_is_grey_and_as_bright() -> None:
+    frames = pictures(1, 20, 30)
+    grey = transforms.change_colours(frames, 1.0, 1.0, 0.0)
+    assert torch.equal(grey[:, 0], grey[:, 1])
+    assert (grey[:, :1].int() - F.rgb_to_grayscale(frames).int()).abs().max() <= 1
+
+
+def test_draws_come_from_the_generator_that_is_handed_in_alone() -> None:
+    frames = pictures(2, 40, 40)
+    augment = transforms.training(32, min_scale=0.66, flip=True, color_jitter=0.4)
+    torch.manual_seed(0)
+    before = torch.get_rng_state()
+    first = augment(frames, seeded(3))
+    assert torch.equal(torch.get_rng_state(), before)
+    torch.rand(9)
+    assert torch.equal(augment(frames, seeded(3)), first)
+    assert any(not torch.equal(augment(frames, seeded(seed)), first) for seed in range(4, 8))
+
+
+def test_frames_in_either_order_of_memory_are_augmented_alike() -> None:
+    frames = pictures(3, 48, 40)
+    augment = transforms.training(32, min_scale=0.66, flip=True, color_jitter=0.2)
+    other = frames.contiguous(memory_format=torch.channels_last)
+    for seed in range(8):
+        wrong = (augment(frames, seeded(seed)).int() - augment(other, seeded(seed)).int()).abs()
+        assert wrong.max() <= 1

@@ -29,7 +29,7 @@ MODELS = (
     "swin_t",
     "swin_b",
 )
-ANY_RUN = ("device", "workers", "threads")
+ANY_RUN = ("device", "workers", "decode", "threads")
 WHEN_EVALUATED = (*ANY_RUN, "batch_size", "amp", "limit")
 
 
@@ -194,6 +194,13 @@ class TrainConfig:
         low=0,
         high=256,
         auto="0 on a CPU, up to 8 for a GPU",
+    )
+    decode: str = option(
+        "cpu",
+        "Where JPEGs become pixels: cpu, in the processes that read, the same pixels on every machine; cuda, "
+        "on the GPU by nvJPEG, where few cores feed a fast GPU.",
+        section="Machine",
+        choices=("cpu", "cuda"),
     )
     threads: int | None = option(
         None, "CPU threads of torch.", section="Machine", low=1, high=1024, auto="torch's own choice"

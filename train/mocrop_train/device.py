@@ -8,14 +8,19 @@ from typing import Any
 
 import torch
 
+from mocrop_train import jpegs
 from mocrop_train.config import TrainConfig
 from mocrop_train.errors import TrainError
+from mocrop_train.progress import log
 
 _DTYPES = {"bf16": torch.bfloat16, "fp16": torch.float16}
 
 
 def prepare(config: TrainConfig) -> torch.device:
-    """Apply `threads` and return the device to compute on; raises TrainError if it is not there."""
+    """Apply `threads` and return the device to compute on; raises TrainError if it is not there.
+
+    A device that cannot decode though it should is no error: it is told, and the CPU decodes.
+    """
     if config.threads is not None:
         torch.set_num_threads(config.threads)
     name = config.device
@@ -25,7 +30,15 @@ def prepare(config: TrainConfig) -> torch.device:
         raise TrainError("--device cuda: torch sees no CUDA GPU here; use --device cpu")
     if name == "cpu" and config.amp == "fp16":
         raise TrainError("--amp fp16 needs a GPU; on a CPU use --amp bf16 or off")
-    return torch.device(name)
+    where = torch.device(name)
+    if config.decode == "cuda" and not decodes(config, where):
+        log.warning("--decode cuda: no nvJPEG to be had (computing on %s); the CPU decodes", where)
+    return where
+
+
+def decodes(config: TrainConfig, device: torch.device) -> bool:
+    """Say whether the device on which a run computes is to decode its JPEGs, and can."""
+    return config.decode == "cuda" and device.type == "cuda" and jpegs.can_decode_on(device)
 
 
 def autocast(config: TrainConfig, device: torch.device) -> contextlib.AbstractContextManager[Any]:

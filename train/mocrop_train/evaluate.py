@@ -11,11 +11,10 @@ import torch
 from mocrop_manifests import DatasetIndex, read_dataset
 from torch import Tensor, nn
 from torch.nn import functional as F
-from torch.utils.data import DataLoader
 
-from mocrop_train import checkpoint, config, data, device, transforms
+from mocrop_train import checkpoint, config, data, device, ondevice, transforms
 from mocrop_train.config import TrainConfig
-from mocrop_train.data import Batch
+from mocrop_train.data import Batches
 from mocrop_train.errors import TrainError, printable
 from mocrop_train.models import build_model
 from mocrop_train.predictions import ClipPrediction, Predictions
@@ -40,7 +39,7 @@ def clip_logits(logits: Tensor, counts: Tensor) -> Tensor:
 
 @torch.inference_mode()
 def predict(
-    network: nn.Module, batches: DataLoader[Batch], settings: TrainConfig, where: torch.device, label: str
+    network: nn.Module, batches: Batches, settings: TrainConfig, where: torch.device, label: str
 ) -> Tensor:
     """Return the logits of every clip, float32 (clips, classes), in the order of the loader."""
     network.eval()
@@ -48,7 +47,7 @@ def predict(
     found = []
     for batch in track(batches, label, len(batches)):
         parts = []
-        for frames in batch.frames.split(at_once):
+        for frames in torch.split(batch.frames, at_once):
             with device.autocast(settings, where):
                 parts.append(network(frames.to(where, non_blocking=True)).float().cpu())
         found.append(clip_logits(torch.cat(parts), batch.counts))
@@ -131,9 +130,7 @@ def evaluate_checkpoint(
     model = build_model(settings, len(index.classes), load=False)
     model.load_state_dict(saved["model"])
     clips = data.EvalClips(source, transforms.evaluation(settings.side))
-    batches = data.loader(
-        clips, batch_size=settings.batch_size, workers=device.loader_workers(settings, where), device=where
-    )
+    batches = ondevice.batches(clips, settings, where, workers=device.loader_workers(settings, where))
     logits = predict(model.to(where), batches, settings, where, split)
     name = f"{path.resolve().parent.name}/{path.name}"
     return predictions_of(logits, source.clips, index, split=split, model=settings.model, checkpoint=name)

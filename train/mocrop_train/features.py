@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
-from mocrop_train import data, device, transforms
+from mocrop_train import data, device, ondevice, transforms
 from mocrop_train.config import TrainConfig
 from mocrop_train.data import FrameSource
 from mocrop_train.models import FrameClassifier
@@ -28,9 +28,9 @@ class CachedFeatures:
         return self._features[clip][list(positions)]
 
 
-def random_view(features: Tensor) -> Tensor:
+def random_view(features: Tensor, rng: torch.Generator) -> Tensor:
     """Take the plain or the mirrored features, alike for all frames of the clip: the flip of training."""
-    return features[:, int(torch.randint(features.shape[1], ()))]
+    return features[:, int(torch.randint(features.shape[1], (), generator=rng))]
 
 
 def plain_view(features: Tensor) -> Tensor:
@@ -52,12 +52,12 @@ def cache_features(
     model.eval()
     clips = data.EvalClips(source, transforms.evaluation(config.side))
     workers = device.loader_workers(config, where)
-    batches = data.loader(clips, batch_size=config.batch_size, workers=workers, device=where)
+    batches = ondevice.batches(clips, config, where, workers=workers)
     at_once = config.batch_size * config.segments
     features: list[Tensor] = []
     for batch in track(batches, f"features of {label}", len(batches)):
         parts = []
-        for frames in batch.frames.split(at_once):
+        for frames in torch.split(batch.frames, at_once):
             pixels = frames.to(where, non_blocking=True)
             with device.autocast(config, where):
                 views = [model.features(pixels), *([model.features(pixels.flip(-1))] if mirrored else [])]

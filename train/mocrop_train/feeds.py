@@ -6,12 +6,12 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import torch
-from torch.utils.data import DataLoader
 
-from mocrop_train import data, device, features, transforms
+from mocrop_train import data, device, features, ondevice, transforms
 from mocrop_train.config import TrainConfig
-from mocrop_train.data import Batch, FrameSource, ShuffledClips
+from mocrop_train.data import Batches, FrameSource
 from mocrop_train.models import FrameClassifier
+from mocrop_train.sampling import ShuffledClips
 from mocrop_train.shards import ClipEntry
 
 
@@ -19,9 +19,9 @@ from mocrop_train.shards import ClipEntry
 class Feeds:
     """Training batches in the order of `order`; batches and clips of the other splits, in file order."""
 
-    train: DataLoader[Batch]
+    train: Batches
     order: ShuffledClips
-    held_out: dict[str, DataLoader[Batch]]
+    held_out: dict[str, Batches]
     clips: dict[str, Sequence[ClipEntry]]
 
 
@@ -46,12 +46,10 @@ def feeds(
     order = ShuffledClips(splits["train"].chunks, config.seed)
     clips = data.TrainClips(splits["train"], config.segments, augment)
     return Feeds(
-        train=data.loader(clips, batch_size=config.batch_size, workers=workers, device=where, sampler=order),
+        train=ondevice.batches(clips, config, where, workers=workers, sampler=order),
         order=order,
         held_out={
-            split: data.loader(
-                data.EvalClips(source, view), batch_size=config.batch_size, workers=workers, device=where
-            )
+            split: ondevice.batches(data.EvalClips(source, view), config, where, workers=workers)
             for split, source in splits.items()
             if split != "train"
         },

@@ -7,6 +7,7 @@ holds no handle, can be pickled to worker processes and survives a fork.
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import itertools
 import os
@@ -28,6 +29,10 @@ from mocrop_manifests.tars import file_members
 from mocrop_train.errors import TrainError
 
 CACHED_ROW_GROUPS = 16
+# the clips of a tar that are read together: as many as a row group of Parquet has, so the order is one
+_CLIPS_READ_TOGETHER = 100
+_PAGES_ASKED_FOR = 1 << 20
+_MOST_READ_AHEAD = 1 << 28
 # what readers raise for bytes that are no shard
 _DAMAGE = (tarfile.TarError, pa.ArrowException, OSError, LookupError, TypeError, ValueError)
 _PICTURE = pa.struct([("bytes", pa.binary()), ("path", pa.string())])
@@ -89,6 +94,7 @@ class _TarShard:
 
     def __init__(self, path: Path, entry: ShardEntry, index: DatasetIndex) -> None:
         self._path = path
+        self._sha256 = entry.sha256
         frames: dict[str, list[tuple[int, int]]] = {}
         about: dict[str, dict[str, Any]] = {}
         with path.open("rb") as stream:
@@ -102,18 +108,42 @@ class _TarShard:
                     about[key] = parse_json(stream.read(member.size))
         samples = [_sample_of(meta, len(frames.get(key, ()))) for key, meta in about.items()]
         self.clips, self._first = _group(samples, path, entry, index)
-        self.chunks = [range(len(self.clips))]
+        clips = range(len(self.clips))
+        self.chunks = [clips[at : at + _CLIPS_READ_TOGETHER] for at in clips[::_CLIPS_READ_TOGETHER]]
         spans = [span for key in about for span in frames.get(key, ())]
         self._spans = np.array(spans, dtype=np.int64).reshape(-1, 2)
 
     def read(self, clip: int, positions: Sequence[int]) -> list[bytes]:
         first = self._first[clip]
+        _read_ahead(self._path, self._sha256, *self._extent(clip // _CLIPS_READ_TOGETHER))
         with self._path.open("rb", buffering=0) as stream:
             return [os.pread(stream.fileno(), *self._span(first + position)) for position in positions]
+
+    def _extent(self, chunk: int) -> tuple[int, int]:
+        """Return where in the file the frames of a chunk begin and end."""
+        clips = self.chunks[chunk]
+        last = self._first[clips[-1]] + self.clips[clips[-1]].frames - 1
+        return int(self._spans[self._first[clips[0]], 0]), int(self._spans[last].sum())
 
     def _span(self, frame: int) -> tuple[int, int]:
         offset, size = self._spans[frame].tolist()
         return size, offset
+
+
+@functools.lru_cache(maxsize=CACHED_ROW_GROUPS)
+def _read_ahead(path: Path, sha256: str, start: int, end: int) -> None:
+    """Let the system read a part of a file in one go, before its clips are asked for in random order.
+
+    Nothing waits for it and nothing is kept in this process; once for each part of a window, as the cache
+    forgets the part by the next epoch. Advice, so it fails silently; not every system can be given it.
+    """
+    del sha256  # part of the key, as in _row_group
+    if not hasattr(os, "posix_fadvise"):
+        return
+    with contextlib.suppress(OSError), path.open("rb", buffering=0) as stream:
+        # Linux cuts each request to what its device takes at once
+        for at in range(start, min(end, start + _MOST_READ_AHEAD), _PAGES_ASKED_FOR):
+            os.posix_fadvise(stream.fileno(), at, _PAGES_ASKED_FOR, os.POSIX_FADV_WILLNEED)
 
 
 class _ParquetShard:
@@ -159,9 +189,10 @@ class _ParquetShard:
                     f"clip {self.clips[clip].clip_id} does not hold the {told} frames it tells of"
                 )
             jpegs = pictures.field("bytes")
-            return [jpegs[position].as_py() for position in positions]
+            # a null is no picture either
+            return [jpegs[position].as_py() or b"" for position in positions]
         found = [self._row(self._first[clip] + position, "image") for position in positions]
-        return [images.field("bytes")[row].as_py() for row, images in found]
+        return [images.field("bytes")[row].as_py() or b"" for row, images in found]
 
     def _row(self, row: int, column: str) -> tuple[int, Any]:
         group = int(np.searchsorted(self._row_starts, row, side="right")) - 1

@@ -1,56 +1,89 @@
-"""Augmentation in training, one fixed view in evaluation; both on uint8 frames of one clip.
+"""Augmentation in training, one fixed view in evaluation; both on uint8 frames of one clip, on any device.
 
-A transform takes (frames, 3, height, width) and treats every frame alike.
+A transform takes (frames, 3, height, width) and treats every frame alike. What is random is drawn from the
+generator that is handed in, on the CPU: the draws are the same wherever the frames are.
 """
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 import torch
 from torch import Tensor, nn
-from torchvision.transforms import v2
+from torchvision.transforms.v2 import CenterCrop, Resize
 from torchvision.transforms.v2 import functional as F
 
-from mocrop_train.data import Transform
+from mocrop_train.data import Augmentation, View
 
 SCALES = (1.0, 0.875, 0.75, 0.66)
+# ITU-R BT.601, as torchvision and Pillow make grey
+_GREY = (0.299, 0.587, 0.114)
 
 
-class MultiScaleCrop(nn.Module):
-    """Cut a square of a random scale from a corner or the centre, and resize it to `size`.
+@dataclass(frozen=True, slots=True)
+class Training:
+    """The augmentation of a run: multi-scale crop to `size`, mirror, colour."""
+
+    size: int
+    scales: tuple[float, ...]
+    flip: bool
+    color_jitter: float
+
+    def __call__(self, frames: Tensor, rng: torch.Generator) -> Tensor:
+        """Return frames of (size, size)."""
+        frames = multi_scale_crop(frames, self.size, self.scales, rng)
+        if self.flip and torch.rand((), generator=rng) < 0.5:
+            frames = F.horizontal_flip(frames)
+        if self.color_jitter:
+            low, high = max(0.0, 1 - self.color_jitter), 1 + self.color_jitter
+            brightness, contrast, saturation = torch.empty(3).uniform_(low, high, generator=rng).tolist()
+            frames = change_colours(frames, brightness, contrast, saturation)
+        return frames
+
+
+def training(size: int, *, min_scale: float, flip: bool, color_jitter: float) -> Augmentation:
+    """Return the augmentation of a run."""
+    return Training(size, tuple(scale for scale in SCALES if scale >= min_scale), flip, color_jitter)
+
+
+def evaluation(size: int) -> View:
+    """Return the one view of evaluation: short side to `size`, centre square."""
+    return nn.Sequential(Resize(size, antialias=True), CenterCrop(size))
+
+
+def multi_scale_crop(frames: Tensor, size: int, scales: tuple[float, ...], rng: torch.Generator) -> Tensor:
+    """Cut a square of a random scale from a corner or the centre, and resize it to (size, size).
 
     Scale jitter and corner cropping of Wang et al., "Temporal Segment Networks", 2016, sec. 3.2, without
     the change of aspect: the shape of a motion crop is settled in the shards.
     """
-
-    def __init__(self, size: int, scales: tuple[float, ...]) -> None:
-        super().__init__()
-        self.size = size
-        self.scales = scales
-
-    def forward(self, frames: Tensor) -> Tensor:
-        """Return frames of (size, size)."""
-        height, width = frames.shape[-2:]
-        scale = self.scales[int(torch.randint(len(self.scales), ()))]
-        side = max(1, round(scale * min(height, width)))
-        down, right = height - side, width - side
-        corners = ((0, 0), (0, right), (down, 0), (down, right), (down // 2, right // 2))
-        top, left = corners[int(torch.randint(len(corners), ()))]
-        resized: Tensor = F.resized_crop(
-            frames, top, left, side, side, [self.size, self.size], antialias=True
-        )
-        return resized
+    height, width = frames.shape[-2:]
+    scale = scales[int(torch.randint(len(scales), (), generator=rng))]
+    side = max(1, round(scale * min(height, width)))
+    down, right = height - side, width - side
+    corners = ((0, 0), (0, right), (down, 0), (down, right), (down // 2, right // 2))
+    top, left = corners[int(torch.randint(len(corners), (), generator=rng))]
+    resized: Tensor = F.resized_crop(frames, top, left, side, side, [size, size], antialias=True)
+    return resized
 
 
-def training(size: int, *, min_scale: float, flip: bool, color_jitter: float) -> Transform:
-    """Return the augmentation of a run: multi-scale crop, mirror, colour."""
-    steps: list[nn.Module] = [MultiScaleCrop(size, tuple(scale for scale in SCALES if scale >= min_scale))]
-    if flip:
-        steps.append(v2.RandomHorizontalFlip())
-    if color_jitter:
-        steps.append(v2.ColorJitter(brightness=color_jitter, contrast=color_jitter, saturation=color_jitter))
-    return nn.Sequential(*steps)
+def change_colours(frames: Tensor, brightness: float, contrast: float, saturation: float) -> Tensor:
+    """Scale the brightness, the contrast about a frame's mean grey, and the distance of colours from grey.
 
-
-def evaluation(size: int) -> Transform:
-    """Return the one view of evaluation: short side to `size`, centre square."""
-    return nn.Sequential(v2.Resize(size, antialias=True), v2.CenterCrop(size))
+    The three are those of Pillow's ImageEnhance. All are linear and keep one grey, so they commute and are
+    done in one pass, rounded and clipped once at its end.
+    """
+    gain = brightness * contrast
+    changed = torch.empty(frames.shape, dtype=torch.uint8, device=frames.device)
+    # on a CPU frame by frame: the floats of one stay in its cache, those of a clip do not
+    at_once = 1 if frames.device.type == "cpu" else len(frames)
+    parts = torch.split(frames.contiguous(), at_once)
+    for before, after in zip(parts, torch.split(changed, at_once), strict=True):
+        pixels = before.float()
+        grey = pixels[:, :1] * _GREY[0]
+        grey.add_(pixels[:, 1:2], alpha=_GREY[1]).add_(pixels[:, 2:], alpha=_GREY[2])
+        mean = grey.mean((1, 2, 3), keepdim=True)
+        # bytes are made by cutting off: half a level more, and they are the nearest ones
+        offset = grey.mul_(gain * (1 - saturation)).add_(mean.mul_(brightness * (1 - contrast)).add_(0.5))
+        after.copy_(torch.add(offset, pixels, alpha=gain * saturation, out=pixels).clamp_(0, 255))
+    return changed
