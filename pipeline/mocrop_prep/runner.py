@@ -20,6 +20,7 @@ from joblib.externals.loky.backend import resource_tracker
 from joblib.externals.loky.process_executor import BrokenProcessPool
 from mocrop_manifests.files import make_folder
 
+from mocrop_prep import engines
 from mocrop_prep.config import JobSettings, RunSettings
 from mocrop_prep.errors import FirstFailure, Stopped
 from mocrop_prep.journal import Journal, Record
@@ -33,8 +34,8 @@ _TRIES = 2
 
 
 def worker_count(settings: JobSettings) -> int:
-    """Return the number of workers: as asked, or the cores this process may use."""
-    return settings.jobs or joblib.cpu_count()
+    """Return the number of workers: as asked, or the cores this process may use, or what a cluster has."""
+    return engines.slots(settings) if settings.on_cluster else settings.jobs or joblib.cpu_count()
 
 
 def run_tasks(
@@ -93,9 +94,9 @@ def _round(
     _clear(inflight)
     try:
         yield from _parallel(work, list(waiting.values()), settings, inflight)
-    except BrokenProcessPool:
+    except (BrokenProcessPool, engines.WorkersLost):
         ended = [waiting[clip_id] for clip_id in waiting if warden.sentence(clip_id)]
-        marked = {marker.clip_id for marker in markers(inflight)}
+        marked = {marker.clip_id for marker in markers(inflight)} | engines.claimed(inflight)
         if ended:
             # no other is to blame: those that went down with it go on
             yield from [_sentenced(task, inflight, warden) for task in ended]
@@ -114,6 +115,10 @@ def workers(settings: JobSettings, jobs: int) -> Iterator[None]:
     An exception ends those that are processes: none may go on writing after the command has said that it
     stopped.
     """
+    if settings.on_cluster:
+        with engines.crew(settings, jobs):
+            yield
+        return
     loky = settings.backend == "loky"
     options: dict[str, Any] = {}
     if loky:
@@ -177,14 +182,18 @@ def _undisturbed() -> Iterator[list[int]]:
 
 def _parallel(work: Work, tasks: Sequence[Task], settings: RunSettings, inflight: Path) -> Iterator[Record]:
     jobs = min(worker_count(settings), len(tasks))
-    dispatch = {}
+    dispatch: dict[str, Any] = {}
+    calls = (joblib.delayed(attempt)(work, task, inflight) for task in tasks)
+    if settings.on_cluster:
+        lease = engines.Lease.take(inflight)
+        calls = (joblib.delayed(engines.attempt_claimed)(work, task, lease) for task in tasks)
+        dispatch = engines.dispatch(settings, jobs)
     if settings.backend == "loky":
         # joblib runs a single job in this process, which a deadly clip would take along: so two workers stand
         # ready, and one clip at a time is handed out
         dispatch = {"pre_dispatch": 1, "batch_size": 1} if jobs == 1 else {}
         jobs = max(2, jobs)
     with workers(settings, jobs):
-        calls = (joblib.delayed(attempt)(work, task, inflight) for task in tasks)
         yield from start_work(calls, return_as="generator_unordered", **dispatch)
 
 
@@ -211,7 +220,8 @@ def _apart(
                         break
         return _sentenced(task, inflight, warden)
 
-    with ThreadPoolExecutor(max_workers=worker_count(settings)) as threads:
+    here = joblib.cpu_count() if settings.on_cluster else worker_count(settings)
+    with ThreadPoolExecutor(max_workers=here) as threads:
         futures = [threads.submit(alone, task) for task in tasks]
         try:
             for future in as_completed(futures):

@@ -56,11 +56,19 @@ class Task:
 
 def attempt(work: Work, task: Task, inflight: Path) -> Record:
     """Run one task in a worker and turn whatever happens into a record."""
-    _one_thread_a_library()
     if multiprocessing.parent_process() is not None:
         _leave_traces_in(trace_file(inflight, os.getpid()))
     marker = marker_file(inflight, os.getpid(), task.clip_id)
     marker.touch()
+    try:
+        return carry_out(work, task)
+    finally:
+        marker.unlink(missing_ok=True)
+
+
+def carry_out(work: Work, task: Task) -> Record:
+    """Run one task here and turn whatever happens into a record."""
+    _one_thread_a_library()
     started = time.perf_counter()
     try:
         record = Record(task.clip_id, task.key, "ok", data=work(*task.arguments), inputs=task.inputs)
@@ -77,8 +85,6 @@ def attempt(work: Work, task: Task, inflight: Path) -> Record:
         record = _failure(task, code, f"{error.filename or 'a file'}: {error.strerror or error}")
     except Exception as error:  # noqa: BLE001  a fault of ours in one clip must not cost the others
         record = _failure(task, "internal", f"{type(error).__name__}: {error}")
-    finally:
-        marker.unlink(missing_ok=True)
     return replace(record, seconds=round(time.perf_counter() - started, 4))
 
 
