@@ -6,6 +6,7 @@ import atexit
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future
 from contextlib import contextmanager
+from functools import partial
 from importlib import import_module
 from typing import Any
 
@@ -13,10 +14,11 @@ import joblib
 from joblib.parallel import ParallelBackendBase
 
 from mocrop_prep.config import JobSettings
-from mocrop_prep.engines.base import Engine, signals_held_back
+from mocrop_prep.engines.base import Engine, WorkersLost, signals_kept
 from mocrop_prep.engines.fit import Call, Refused, own_versions
 from mocrop_prep.errors import UsageError
 
+_SEND_AGAIN = 3
 _open: dict[tuple[str, str, int], Engine] = {}  # at most one: Ray and Spark have one a process
 
 
@@ -32,16 +34,32 @@ class EngineBackend(ParallelBackendBase):  # type: ignore[misc]  # joblib has no
     def __init__(self, engine: Engine) -> None:
         super().__init__()
         self._engine = engine
+        self._given_up = False
 
     def effective_n_jobs(self, n_jobs: int) -> int:
         """Return the number of jobs, as joblib is to see it: a single one it would run in this process."""
         return max(2, n_jobs)
 
     def submit(self, func: Any, callback: Callable[[Future[Any]], None]) -> Future[Any]:
-        """Send joblib's calls."""
-        future = self._engine.submit(Call(func.items, own_versions()))
-        future.add_done_callback(callback)
-        return future
+        """Send joblib's calls; those that an engine gives up are sent again.
+
+        Engines count deaths by call, and blame calls that only waited behind another. Claims know better: a
+        clip is touched twice at most.
+        """
+        call = Call(func.items, own_versions()).sealed()
+
+        def send(again: int) -> Future[Any]:
+            future = self._engine.submit(call)
+            future.add_done_callback(partial(settle, again))
+            return future
+
+        def settle(again: int, done: Future[Any]) -> None:
+            if again and not self._given_up and isinstance(done.exception(), WorkersLost):
+                send(again - 1)
+            else:
+                callback(done)
+
+        return send(_SEND_AGAIN)
 
     def retrieve_result_callback(self, out: Future[Any]) -> list[Any]:
         """Return the results, or raise what the engine or a worker has to say instead."""
@@ -56,6 +74,7 @@ class EngineBackend(ParallelBackendBase):  # type: ignore[misc]  # joblib has no
     def abort_everything(self, ensure_ready: bool = True) -> None:
         """Give up what has not ended."""
         del ensure_ready  # it always is
+        self._given_up = True
         self._engine.cancel()
 
 
@@ -91,9 +110,6 @@ def close_engine() -> None:
         _open.popitem()[1].close()
 
 
-atexit.register(close_engine)
-
-
 def _engine(settings: JobSettings) -> Engine:
     """Return the connection, made at the first call; raises UsageError if there is no cluster."""
     # the workers of a cluster that is there already are not ours to count
@@ -102,8 +118,9 @@ def _engine(settings: JobSettings) -> Engine:
     if key not in _open:
         close_engine()
         module = import_module(f"mocrop_prep.engines.with_{settings.backend}")
-        with signals_held_back():
+        with signals_kept():
             _open[key] = module.connect(settings.scheduler, size)
+        atexit.register(close_engine)  # now, so that it comes before what the engine does at the end
     return _open[key]
 
 

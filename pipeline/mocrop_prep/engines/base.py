@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 import signal
 import socket
+import threading
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future
 from contextlib import contextmanager
@@ -99,13 +100,19 @@ def check_reachable(backend: str, scheduler: str) -> None:
 
 
 @contextmanager
-def signals_held_back() -> Iterator[None]:
-    """Hold the signals back that reach a whole process group; what is started meanwhile never hears them.
+def signals_kept() -> Iterator[None]:
+    """Keep signals to the process group from all that is started meanwhile, and our handlers as they are.
 
-    Threads and processes inherit what their maker blocks: the command alone decides what a Ctrl-C means.
+    Threads and processes inherit what their maker blocks: the command alone decides what a Ctrl-C means. And
+    Ray takes SIGTERM for itself.
     """
-    before = signal.pthread_sigmask(signal.SIG_BLOCK, NOT_FOR_WORKERS)
+    ours = threading.current_thread() is threading.main_thread()
+    handlers = {number: signal.getsignal(number) for number in (*NOT_FOR_WORKERS, signal.SIGTERM)}
+    mask = signal.pthread_sigmask(signal.SIG_BLOCK, NOT_FOR_WORKERS)
     try:
         yield
     finally:
-        signal.pthread_sigmask(signal.SIG_SETMASK, before)
+        for number, handler in handlers.items():
+            if ours and handler is not None:
+                signal.signal(number, handler)
+        signal.pthread_sigmask(signal.SIG_SETMASK, mask)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import pickle
 import platform
 import sys
 from collections.abc import Callable, Mapping, Sequence
@@ -41,6 +42,20 @@ class Call:
             return [function(*args, **kwargs) for function, args, kwargs in self.items]
         except UsageError as error:
             return Refused(str(error))
+
+    def sealed(self) -> Callable[[], list[Any] | Refused]:
+        """Return the call in a form that can be passed on where this package is not installed.
+
+        Dask's scheduler looks into what it passes on, and a worker that lacks the package is to say so.
+        """
+        parcel = pickle.dumps(self)
+
+        # a function within another travels as code, not by name
+        def opened() -> list[Any] | Refused:
+            results: list[Any] | Refused = pickle.loads(parcel)()
+            return results
+
+        return opened
 
 
 def _misfit(wanted: Mapping[str, str]) -> str:

@@ -34,7 +34,8 @@ _CLOSE_SECONDS = 4.0  # less than a stopped command may take to end
 def connect(scheduler: str, jobs: int) -> Engine:
     """Connect to the scheduler at an address, or start one with `jobs` workers; raises UsageError."""
     # what a lost worker means is said in the records; Dask would fill the screen with it
-    logging.getLogger("distributed").setLevel(logging.CRITICAL)
+    for name in ("distributed", "distributed.client", "distributed.scheduler"):  # each has a level of its own
+        logging.getLogger(name).setLevel(logging.CRITICAL)
     if scheduler:
         check_reachable("dask", scheduler)
         return DaskEngine(scheduler)

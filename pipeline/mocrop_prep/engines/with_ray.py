@@ -42,7 +42,7 @@ def connect(scheduler: str, jobs: int) -> Engine:
         options |= {"num_cpus": jobs, "include_dashboard": False}
     try:
         ray.init(address=scheduler or "local", **options)
-    except (OSError, RuntimeError, ValueError) as error:
+    except (ImportError, OSError, RuntimeError, ValueError) as error:
         raise unreachable("ray", scheduler, error) from None
     return RayEngine(scheduler)
 
@@ -53,7 +53,9 @@ class RayEngine:
     def __init__(self, scheduler: str) -> None:
         self._scheduler = scheduler
         # tasks, not actors: each goes to whatever worker is free, on all machines, and is run again elsewhere
-        self._remote = ray.remote(num_cpus=1, max_retries=_TRIES_AGAIN, scheduling_strategy="SPREAD")(_run)
+        options = {"num_cpus": 1, "max_retries": _TRIES_AGAIN, "scheduling_strategy": "SPREAD"}
+        # a lambda travels as code: a worker without this package can still say that it has none
+        self._remote = ray.remote(**options)(lambda call: call())
         self._sent: set[Any] = set()
 
     def slots(self) -> int:
@@ -97,7 +99,3 @@ class RayEngine:
     def close(self) -> None:
         """Leave; our own workers end."""
         ray.shutdown()
-
-
-def _run(call: Callable[[], Any]) -> Any:
-    return call()

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import sys
 import tempfile
+import time
 import warnings
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future
@@ -12,6 +13,7 @@ from contextlib import contextmanager
 from typing import IO, Any
 
 from mocrop_prep.engines.base import (
+    CONNECT_SECONDS,
     Engine,
     WorkersLost,
     check_reachable,
@@ -30,6 +32,7 @@ except ImportError as error:
     raise missing("spark", "joblibspark") from error
 
 _TRIES = 4  # as Spark's own on clusters: the second death over one clip is known from its claims
+_SETTLE_SECONDS = 0.5
 _OF_PYTHON = "org.apache.spark.api.python.PythonException"
 _NO_MODULE = "ModuleNotFoundError: No module named "
 
@@ -85,12 +88,21 @@ class SparkEngine:
 
     def slots(self) -> int:
         """Return how many tasks Spark runs at a time; raises UsageError if that is none."""
+        number, until = 0, time.monotonic() + CONNECT_SECONDS
+        while time.monotonic() < until:
+            before, number = number, self._slots_now()
+            if number and number == before:
+                return number
+            time.sleep(_SETTLE_SECONDS)  # they come one after the other
+        if number:
+            return number
+        raise no_workers("spark", self._scheduler)
+
+    def _slots_now(self) -> int:
         try:
             number: int = SparkDistributedBackend().effective_n_jobs(-1)
         except (Py4JError, PySparkException):
             raise gone("spark", self._scheduler) from None
-        if number < 1:
-            raise no_workers("spark", self._scheduler)
         return number
 
     def submit(self, call: Callable[[], Any]) -> Future[Any]:
