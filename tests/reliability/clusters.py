@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import socket
 import subprocess
 import sys
@@ -81,8 +82,6 @@ def ray_cluster(folder: Path, workers: int = 2) -> Iterator[str]:
     ray = Path(sys.executable).with_name("ray")
     words = [ray, "start", "--head", "--port", port, "--num-cpus", workers, "--block"]
     words += [
-        "--node-ip-address",
-        "127.0.0.1",
         "--include-dashboard=false",
         "--min-worker-port",
         20000,
@@ -91,7 +90,8 @@ def ray_cluster(folder: Path, workers: int = 2) -> Iterator[str]:
     ]
     with program(words, folder / "ray.log", {"RAY_USAGE_STATS_ENABLED": "0"}):
         wait_for(folder / "ray.log", "Ray runtime started")
-        yield f"127.0.0.1:{port}"
+        said = (folder / "ray.log").read_text()
+        yield re.findall(r"ray start --address='([^']+)'", said)[0]  # Ray takes no 127.0.0.1
 
 
 @contextmanager
