@@ -27,8 +27,8 @@ def free_port() -> int:
 
 
 @contextmanager
-def program(words: Sequence[object], log: Path, environment: Mapping[str, str] = _FREE) -> Iterator[int]:
-    """Run a program beside a test, with its words in a file; yield the number of its process."""
+def program(words: Sequence[object], log: Path, environment: Mapping[str, str] = _FREE) -> Iterator[None]:
+    """Run a program beside a test, with its words in a file, and its number in another."""
     path = os.pathsep.join([*sys.path, str(ROOT)])
     with log.open("w") as stream:
         process = subprocess.Popen(
@@ -37,8 +37,9 @@ def program(words: Sequence[object], log: Path, environment: Mapping[str, str] =
             stderr=stream,
             env={**os.environ, "PYTHONPATH": path, "OMP_NUM_THREADS": "1", **environment},
         )
+        log.with_suffix(".pid").write_text(f"{process.pid}")
         try:
-            yield process.pid
+            yield
         finally:
             process.terminate()
             try:
@@ -64,11 +65,20 @@ def dask_cluster(
     address = f"tcp://127.0.0.1:{free_port()}"
     dask = (sys.executable, "-m", "dask")
     with ExitStack() as running:
-        words = [*dask, "scheduler", "--host", address, "--no-dashboard"]
-        running.enter_context(program(words, folder / "scheduler.log", {"PYTHONPATH": ""}))
+        alone = (*dask, "scheduler", "--host", address, "--no-dashboard")
+        running.enter_context(program(alone, folder / "scheduler.log", {"PYTHONPATH": ""}))
         wait_for(folder / "scheduler.log", "Scheduler at:")
         if workers:
-            words = [*dask, "worker", address, "--nworkers", workers, "--nthreads", threads, "--no-dashboard"]
+            words: list[object] = [
+                *dask,
+                "worker",
+                address,
+                "--nworkers",
+                workers,
+                "--nthreads",
+                threads,
+                "--no-dashboard",
+            ]
             words += ["--local-directory", folder]
             running.enter_context(program(words, folder / "workers.log", environment))
             wait_for(folder / "workers.log", "Starting established connection", workers)

@@ -7,6 +7,7 @@ import shutil
 import signal
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -16,6 +17,7 @@ import pytest
 from mocrop_prep.config import RunSettings
 from mocrop_prep.engines import close_engine
 from mocrop_prep.errors import UsageError
+from mocrop_prep.journal import Journal
 
 from tests.commands import PROGRAM, outputs, prep, start
 from tests.conftest import HOLDOUT
@@ -40,6 +42,8 @@ def installed(request: pytest.FixtureRequest) -> Iterator[None]:
         if name in request.fixturenames:
             package = PACKAGES[request.node.callspec.params[name]]
             pytest.importorskip(package, reason=f"{package} is not installed: an extra of its own")
+            if package == "joblibspark" and shutil.which("java") is None:
+                pytest.skip("Spark needs Java, which is not installed")
     with pytest.MonkeyPatch.context() as patch:
         # workers import the deeds of these tests
         patch.setenv("PYTHONPATH", os.pathsep.join([*sys.path, str(ROOT)]))
@@ -149,6 +153,38 @@ def test_a_cluster_that_runs_already_does_the_same(
         (tmp_path / "deeds").mkdir()
         records = work_on(tmp_path / "deeds", KINDS, backend=cluster, scheduler=address, jobs=0)
         assert [records[f"{number:02d}"].code for number in range(len(KINDS))] == CODES
+
+
+@slow
+@pytest.mark.parametrize("backend", ["dask"])
+def test_calls_that_the_engine_gives_up_for_good_are_done_apart(
+    backend: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    dask = pytest.importorskip("dask", reason="an extra of its own")
+    monkeypatch.setattr("mocrop_prep.engines.backend._SEND_AGAIN", 0)
+    with dask.config.set({"distributed.scheduler.allowed-failures": 0}):
+        records = work_on(tmp_path, KINDS, backend=backend)
+    assert [records[f"{number:02d}"].code for number in range(len(KINDS))] == CODES
+
+
+@slow
+@pytest.mark.parametrize("cluster", ["dask"])
+def test_a_scheduler_that_goes_away_ends_the_command_with_what_is_done(cluster: str, tmp_path: Path) -> None:
+    with running(cluster, tmp_path) as address:
+        deeds = tmp_path / "deeds"
+        deeds.mkdir()
+
+        def end() -> None:
+            while len(list(deeds.glob("*.diary"))) < 10:
+                time.sleep(0.02)
+            os.kill(int((tmp_path / "scheduler.pid").read_text()), signal.SIGKILL)
+
+        threading.Thread(target=end, daemon=True).start()
+        with pytest.raises(
+            UsageError, match=r"the connection to the dask cluster at \S+ is lost; what is done is kept"
+        ):
+            work_on(deeds, ["slow"] * 400, backend="dask", scheduler=address)
+        assert 0 < len(Journal(deeds / "stage.jsonl").read()) < 400
 
 
 @slow

@@ -48,7 +48,7 @@ class Lease:
 
     def check(self) -> None:
         """Raise UsageError in a worker that does not share the folder, or whose run has ended."""
-        if not self.path.exists():
+        if not os.path.exists(self.path):  # whatever keeps this worker from seeing it
             raise UsageError(
                 f"the worker on {platform.node()} does not see {self.folder}: WORKDIR and SOURCE must lie "
                 "on a file system that all machines share, under the same path"
@@ -64,10 +64,9 @@ def attempt_claimed(work: Work, task: Task, lease: Lease) -> Record:
     lease.check()
     places = [lease.folder / f"{_CLAIM}{number}-{task.clip_id}" for number in range(1, _TRIES + 1)]
     for place in places:
-        with suppress(FileExistsError), place.open("x") as claim:
-            claim.write(f"{platform.node()}\n")
-            claim.flush()
-            with _last_words_in(claim):
+        claim = _claim(place)
+        if claim is not None:
+            with claim, _last_words_in(claim):
                 record = carry_out(work, task)
             for done in places:
                 done.unlink(missing_ok=True)
@@ -81,6 +80,22 @@ def claimed(folder: Path) -> set[str]:
     return {clip_id for _, _, clip_id in names}
 
 
+def _claim(place: Path) -> IO[str] | None:
+    """Make a claim that says where it was made; None if another worker has made it."""
+    try:
+        claim = place.open("x")
+    except FileExistsError:
+        return None
+    except OSError as error:
+        raise UsageError(
+            f"the worker on {platform.node()} cannot write to {place.parent}: {error.strerror}; workers need "
+            "the rights of who runs the command"
+        ) from None
+    claim.write(f"{platform.node()}\n")
+    claim.flush()
+    return claim
+
+
 def _died(task: Task, claims: list[Path]) -> Record:
     notes = [_read(path).partition("\n") for path in claims]
     hosts = " and ".join(dict.fromkeys(host or "a machine" for host, _, _ in notes))
@@ -88,7 +103,8 @@ def _died(task: Task, claims: list[Path]) -> Record:
         f"its worker died {_TRIES} times, on {hosts}: killed, out of memory, or a fault in native code "
         "(--retry-failed tries it again)"
     )
-    return task.failed("worker-died", detail, notes[-1][2][-LONGEST_TRACEBACK:])
+    # it begins with the thread at fault: engines have many others
+    return task.failed("worker-died", detail, notes[-1][2][:LONGEST_TRACEBACK])
 
 
 def _read(path: Path) -> str:
