@@ -15,7 +15,9 @@ from mocrop_prep.errors import UsageError
 from mocrop_prep.worker import NOT_FOR_WORKERS
 
 CONNECT_SECONDS = 10.0
-"""How long a scheduler, and the first of its workers, may take to answer."""
+"""How long a scheduler may take to answer."""
+WORKERS_SECONDS = 30.0
+"""How long the first worker may take to come."""
 _HOST_AND_PORT = re.compile(r"(?:[a-z]+://)?(\[[0-9A-Fa-f:.]+\]|[^\s:/,\[\]]+):([0-9]{1,5})")
 
 
@@ -68,7 +70,7 @@ def unreachable(backend: str, scheduler: str, why: object) -> UsageError:
 def no_workers(backend: str, scheduler: str) -> UsageError:
     """Return the error of a cluster that nobody works for."""
     return UsageError(
-        f"the {backend} cluster {_where(scheduler)} has no workers after {CONNECT_SECONDS:g} s: start some, "
+        f"the {backend} cluster {_where(scheduler)} has no workers after {WORKERS_SECONDS:g} s: start some, "
         "then run the same command again"
     )
 

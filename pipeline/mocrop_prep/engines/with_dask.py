@@ -13,6 +13,7 @@ from typing import Any
 
 from mocrop_prep.engines.base import (
     CONNECT_SECONDS,
+    WORKERS_SECONDS,
     Engine,
     WorkersLost,
     check_reachable,
@@ -43,7 +44,7 @@ def connect(scheduler: str, jobs: int) -> Engine:
         n_workers=jobs,
         threads_per_worker=1,
         memory_limit=0,
-        dashboard_address=None,
+        dashboard_address="127.0.0.1:0",  # nobody else is to look in, or to be in the way
         silence_logs=logging.CRITICAL,
     )
     return DaskEngine("", cluster)
@@ -63,7 +64,7 @@ class DaskEngine:
     def slots(self) -> int:
         """Return the number of workers; raises UsageError if there is none, or one with several threads."""
         try:
-            self._client.wait_for_workers(1, timeout=CONNECT_SECONDS)
+            self._client.wait_for_workers(1, timeout=WORKERS_SECONDS)
             threads = self._client.nthreads()
         except TimeoutError:
             raise no_workers("dask", self._scheduler) from None

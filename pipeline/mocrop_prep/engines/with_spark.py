@@ -9,11 +9,11 @@ import time
 import warnings
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import IO, Any
 
 from mocrop_prep.engines.base import (
-    CONNECT_SECONDS,
+    WORKERS_SECONDS,
     Engine,
     WorkersLost,
     check_reachable,
@@ -31,6 +31,7 @@ try:
 except ImportError as error:
     raise missing("spark", "joblibspark") from error
 
+_GONE = (Py4JError, PySparkException, OSError)  # as when Java has heard the signal that stops us, too
 _TRIES = 4  # as Spark's own on clusters: the second death over one clip is known from its claims
 _SETTLE_SECONDS = 0.5
 _OF_PYTHON = "org.apache.spark.api.python.PythonException"
@@ -88,7 +89,7 @@ class SparkEngine:
 
     def slots(self) -> int:
         """Return how many tasks Spark runs at a time; raises UsageError if that is none."""
-        number, until = 0, time.monotonic() + CONNECT_SECONDS
+        number, until = 0, time.monotonic() + WORKERS_SECONDS
         while time.monotonic() < until:
             before, number = number, self._slots_now()
             if number and number == before:
@@ -101,7 +102,7 @@ class SparkEngine:
     def _slots_now(self) -> int:
         try:
             number: int = SparkDistributedBackend().effective_n_jobs(-1)
-        except (Py4JError, PySparkException):
+        except _GONE:
             raise gone("spark", self._scheduler) from None
         return number
 
@@ -125,14 +126,16 @@ class SparkEngine:
 
     def cancel(self) -> None:
         """Give up all calls; Spark ends the processes that run them."""
-        if self._sender is not None:
-            self._sender.terminate()
-            self._sender = None
+        sender, self._sender = self._sender, None
+        if sender is not None:
+            with suppress(*_GONE):
+                sender.terminate()
 
     def close(self) -> None:
         """Leave; processes of our own end."""
         self.cancel()
-        self._session.stop()
+        with suppress(*_GONE):
+            self._session.stop()
 
     def _meaning(self, error: Exception) -> Exception:
         """Say what the failure of a job means: it comes as the text of a Java exception."""
