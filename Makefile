@@ -31,11 +31,11 @@ demo: .venv/.train  ## make a small data set, crop it, train on it, compare, and
 test: .venv/.dev  ## run the tests (under 10 minutes on 2 cores)
 	$(BIN)/python -m pytest
 
-.venv/.fuzz: .venv/.dev
-	$(BIN)/pip install --quiet --disable-pip-version-check --editable '.[train,dev,fuzz]'
+.venv/.slow: .venv/.dev
+	$(BIN)/pip install --quiet --disable-pip-version-check --editable '.[train,dev,fuzz,dask,ray,spark]'
 	@touch $@
 
-test-slow: .venv/.fuzz  ## run the long tests as well
+test-slow: .venv/.slow  ## run the long tests as well
 	$(BIN)/python -m pytest -m 'slow or not slow'
 
 lint: .venv/.dev  ## check style and types

@@ -20,6 +20,7 @@ from typing import Any
 from mocrop_prep.errors import UsageError
 
 PRESETS = ("ultrafast", "superfast", "veryfast", "faster", "fast", "medium", "slow", "slower", "veryslow")
+CLUSTERS = ("dask", "ray", "spark")
 METHODS = ("foreground", "mocrop-v1", "mocrop-v2", "full", "center", "center-square", "random")
 DEFAULT_AREA = 0.75
 SETTINGS = {"attention": 224, "efficiency": 192}
@@ -276,12 +277,29 @@ class ShardSettings(Settings):
 class JobSettings(Settings):
     """How many work, and as what; nothing here changes an output byte."""
 
-    jobs: int = option(0, "Worker processes; 0 takes one for each core.", low=0, high=4096)
+    jobs: int = option(
+        0, "Worker processes; 0 takes one for each core, or all workers of a cluster.", low=0, high=4096
+    )
     backend: str = option(
         "loky",
-        "joblib backend: loky processes, threading, or sequential.",
-        choices=("loky", "threading", "sequential"),
+        "joblib backend: loky processes, threading, or sequential; dask, ray or spark work on a cluster.",
+        choices=("loky", "threading", "sequential", *CLUSTERS),
     )
+    scheduler: str = option(
+        "",
+        "Address of the cluster that --backend dask, ray or spark is to use; without one, a cluster is "
+        "started on this machine.",
+    )
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if self.scheduler and not self.on_cluster:
+            raise UsageError(f"--scheduler {self.scheduler} goes with --backend dask, ray or spark")
+
+    @property
+    def on_cluster(self) -> bool:
+        """Say whether an engine does the work, perhaps on other machines."""
+        return self.backend in CLUSTERS
 
 
 @dataclass(frozen=True)

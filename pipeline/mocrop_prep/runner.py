@@ -10,6 +10,7 @@ import warnings
 from collections.abc import Generator, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor, as_completed
 from contextlib import closing, contextmanager
+from functools import partial
 from multiprocessing import resource_tracker as standard_tracker
 from pathlib import Path
 from typing import Any
@@ -20,6 +21,7 @@ from joblib.externals.loky.backend import resource_tracker
 from joblib.externals.loky.process_executor import BrokenProcessPool
 from mocrop_manifests.files import make_folder
 
+from mocrop_prep import engines
 from mocrop_prep.config import JobSettings, RunSettings
 from mocrop_prep.errors import FirstFailure, Stopped
 from mocrop_prep.journal import Journal, Record
@@ -42,8 +44,8 @@ _TRIES = 2
 
 
 def worker_count(settings: JobSettings) -> int:
-    """Return the number of workers: as asked, or the cores this process may use."""
-    return settings.jobs or joblib.cpu_count()
+    """Return the number of workers: as asked, or the cores this process may use, or what a cluster has."""
+    return engines.slots(settings) if settings.on_cluster else settings.jobs or joblib.cpu_count()
 
 
 def run_tasks(
@@ -106,8 +108,9 @@ def _round(
     _clear(inflight)
     try:
         yield from _parallel(work, queue, settings, inflight)
-    except BrokenProcessPool:
-        marked = [marker.clip_id for marker in markers(inflight) if queue.waits_for(marker.clip_id)]
+    except (BrokenProcessPool, engines.WorkersLost):
+        at_work = {marker.clip_id for marker in markers(inflight)} | engines.claimed(inflight)
+        marked = sorted(clip_id for clip_id in at_work if queue.waits_for(clip_id))
         ended = [clip_id for clip_id in marked if warden.sentence(clip_id)]
         if ended:
             # no other is to blame: those that went down with it go on
@@ -127,6 +130,10 @@ def workers(settings: JobSettings, jobs: int) -> Iterator[None]:
     An exception ends those that are processes: none may go on writing after the command has said that it
     stopped.
     """
+    if settings.on_cluster:
+        with engines.crew(settings, jobs):
+            yield
+        return
     loky = settings.backend == "loky"
     options: dict[str, Any] = {}
     if loky:
@@ -190,16 +197,19 @@ def _undisturbed() -> Iterator[list[int]]:
 
 def _parallel(work: Work, queue: Queue, settings: RunSettings, inflight: Path) -> Iterator[Sequence[Outcome]]:
     jobs = min(worker_count(settings), queue.left)
+    call = partial(joblib.delayed(attempt_all), work, inflight=inflight)
     dispatch: dict[str, Any] = {"batch_size": 1}
+    if settings.on_cluster:
+        lease = engines.Lease.take(inflight)
+        call = partial(joblib.delayed(engines.attempt_claimed), work, lease=lease)
+        dispatch = engines.dispatch(settings, jobs)
     if settings.backend == "loky":
         # joblib runs a single job in this process, which a deadly clip would take along: so two workers stand
         # ready, and one batch at a time is handed out
         dispatch |= {"pre_dispatch": 1} if jobs == 1 else {}
         jobs = max(2, jobs)
     with workers(settings, jobs):
-        batches = queue.batches(jobs)
-        calls = (joblib.delayed(attempt_all)(work, batch, inflight) for batch in batches)
-        yield from start_work(calls, return_as="generator_unordered", **dispatch)
+        yield from start_work(map(call, queue.batches(jobs)), return_as="generator_unordered", **dispatch)
 
 
 def _apart(
@@ -225,7 +235,8 @@ def _apart(
                         break
         return [_sentenced(task, inflight, warden)]
 
-    with ThreadPoolExecutor(max_workers=worker_count(settings)) as threads:
+    here = joblib.cpu_count() if settings.on_cluster else worker_count(settings)
+    with ThreadPoolExecutor(max_workers=here) as threads:
         futures = [threads.submit(alone, task) for task in tasks]
         try:
             for future in as_completed(futures):

@@ -12,17 +12,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import cv2
 import joblib
-import numpy as np
-import pyarrow as pa
 from joblib.externals.loky.process_executor import BrokenProcessPool
 from mocrop_manifests import (
     DatasetIndex,
     ManifestError,
     RowCount,
     ShardEntry,
-    __version__,
     read_dataset,
     write_dataset,
 )
@@ -31,12 +27,13 @@ from mocrop_manifests.files import publish_bytes, publish_text, remove, sha256
 
 from mocrop_prep.card import dataset_card
 from mocrop_prep.config import JobSettings, ShardSettings
+from mocrop_prep.engines import WorkersLost
 from mocrop_prep.errors import UsageError
 from mocrop_prep.journal import Records, fingerprint
 from mocrop_prep.runner import start_work, worker_count, workers
 from mocrop_prep.samples import clip_members, tar_bytes
 from mocrop_prep.shards import FORMS, SampleFile, ShardPlan, plan_shards, write_shard
-from mocrop_prep.video import library_versions
+from mocrop_prep.versions import tool_versions
 from mocrop_prep.workdir import Workdir
 
 _TRIES = 2
@@ -144,7 +141,7 @@ class ShardSet:
             shards=[ShardEntry(**entry) for entry in entries],
             crops={"name": request.crops, "sha256": sha256(self._workdir.crops(request.crops))},
             config=dict(request.config),
-            versions=_versions(),
+            versions=tool_versions(),
         )
         publish_text(folder / "README.md", dataset_card(index, count))
         publish_text(folder / "dataset.json", write_dataset(index))
@@ -178,7 +175,7 @@ class ShardSet:
             try:
                 with workers(how, jobs):
                     entries = list(start_work(calls))
-            except BrokenProcessPool:
+            except (BrokenProcessPool, WorkersLost):
                 continue
             lost = [clip_id for entry in entries for clip_id in entry.get("lost", ())]
             if lost:
@@ -199,7 +196,7 @@ class ShardSet:
 
     def _origin(self, request: SetRequest) -> str:
         manifest = sha256(self._workdir.crops(request.crops))
-        return fingerprint(request.crops, manifest, dict(request.config), _versions())
+        return fingerprint(request.crops, manifest, dict(request.config), tool_versions())
 
     def _remove_old_shards(self, index: DatasetIndex) -> None:
         named = {shard.file for shard in index.shards}
@@ -234,11 +231,6 @@ def describe_set(index: DatasetIndex, folder: Path) -> str:
     size = sum(shard.bytes for shard in index.shards)
     shards = f"{len(index.shards)} shard{'' if len(index.shards) == 1 else 's'}"
     return f"{folder}: {', '.join(parts) or 'no'} {index.sample}s in {shards}, {size / 1e6:.1f} MB"
-
-
-def _versions() -> dict[str, str]:
-    libraries = {"numpy": np.__version__, "opencv": cv2.__version__, "pyarrow": pa.__version__}
-    return {"mocrop": __version__, **library_versions(), **libraries}
 
 
 def _note(workdir: Workdir, name: str) -> Path:

@@ -73,8 +73,6 @@ class Outcome:
 
 def attempt_all(work: Work, tasks: Sequence[Task], inflight: Path) -> list[Outcome]:
     """Run tasks in a worker, one after the other, and turn whatever happens into records."""
-    _one_thread_a_library()
-    keep_freed_memory()
     mark = None
     # threads of one process would share a mark; and there is no worker that could die alone
     if multiprocessing.parent_process() is not None:
@@ -84,13 +82,16 @@ def attempt_all(work: Work, tasks: Sequence[Task], inflight: Path) -> list[Outco
     for task in tasks:
         if mark is not None:
             mark.at(task.clip_id)
-        outcomes.append(Outcome.of(_attempt(work, task)))
+        outcomes.append(Outcome.of(carry_out(work, task)))
     if mark is not None:
         mark.between()
     return outcomes
 
 
-def _attempt(work: Work, task: Task) -> Record:
+def carry_out(work: Work, task: Task) -> Record:
+    """Run one task here and turn whatever happens into a record."""
+    _one_thread_a_library()
+    keep_freed_memory()
     started = time.perf_counter()
     try:
         record = Record(task.clip_id, task.key, "ok", data=work(*task.arguments), inputs=task.inputs)
