@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import re
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterable
+from dataclasses import dataclass, field
 
 from mocrop_manifests import CropRow, DatasetIndex
 
@@ -19,9 +20,39 @@ _FORM_NOTES: dict[str, list[str]] = {
 _SUFFIX = {"webdataset": "tar", "parquet": "parquet"}
 
 
-def dataset_card(index: DatasetIndex, rows: Sequence[CropRow]) -> str:
+@dataclass(slots=True)
+class Tally:
+    """How crops came out: clips by status and by reason, and the method, empty if there is no row."""
+
+    status: Counter[str] = field(default_factory=Counter)
+    reasons: Counter[str] = field(default_factory=Counter)
+    method: str = ""
+
+    def add(self, status: str, reason: str, method: str) -> None:
+        """Count a row of a crop manifest."""
+        self.status[status] += 1
+        self.method = self.method or method
+        if reason:
+            self.reasons[reason] += 1
+
+    def update(self, other: Tally) -> None:
+        """Add the counts of other rows."""
+        self.status.update(other.status)
+        self.reasons.update(other.reasons)
+        self.method = self.method or other.method
+
+
+def tally(rows: Iterable[CropRow]) -> Tally:
+    """Count the rows of a crop manifest."""
+    counts = Tally()
+    for row in rows:
+        counts.add(row.status, row.reason, row.method)
+    return counts
+
+
+def dataset_card(index: DatasetIndex, counts: Tally) -> str:
     """Return the card of a shard set as Markdown with the front matter that `datasets` reads."""
-    return "\n".join([*_front_matter(index), "", *_body(index, rows), ""])
+    return "\n".join([*_front_matter(index), "", *_body(index, counts), ""])
 
 
 def _front_matter(index: DatasetIndex) -> list[str]:
@@ -43,11 +74,10 @@ def _front_matter(index: DatasetIndex) -> list[str]:
     ]
 
 
-def _body(index: DatasetIndex, rows: Sequence[CropRow]) -> list[str]:
-    status = Counter(row.status for row in rows)
-    reasons = Counter(row.reason for row in rows if row.reason)
+def _body(index: DatasetIndex, counts: Tally) -> list[str]:
+    status, reasons = counts.status, counts.reasons
     shard, crop = index.config.get("shard", {}), index.config.get("crop", {})
-    method = _word(crop.get("method") or next((row.method for row in rows), "unknown"))
+    method = _word(crop.get("method") or counts.method or "unknown")
     table = ["| split | samples | frames | shards |", "|---|---|---|---|"]
     for split in index.splits():
         shards = [entry for entry in index.shards if entry.split == split]

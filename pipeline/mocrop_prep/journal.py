@@ -101,6 +101,17 @@ class Journal:
         left = [record for clip_id, record in self.read().items() if clip_id not in clip_ids]
         publish_bytes(self._path, b"".join(map(_line, left)))
 
+    def copy_records(self, target: IO[bytes], clip_ids: Collection[str]) -> None:
+        """Write the lines of these clips to a file, as they stand and in their order, but no damaged one."""
+        try:
+            with self._path.open("rb") as stream:
+                for line in stream:
+                    record = _record(line) if line.endswith(b"\n") else None
+                    if record is not None and record.clip_id in clip_ids:
+                        target.write(line)
+        except FileNotFoundError:
+            return
+
     def _records(self) -> Iterator[Record | None]:
         try:
             content = self._path.read_bytes()

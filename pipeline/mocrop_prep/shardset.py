@@ -18,6 +18,7 @@ import numpy as np
 import pyarrow as pa
 from joblib.externals.loky.process_executor import BrokenProcessPool
 from mocrop_manifests import (
+    Clip,
     CropRow,
     DatasetIndex,
     ManifestError,
@@ -29,10 +30,11 @@ from mocrop_manifests import (
 from mocrop_manifests.dataset import shard_problem
 from mocrop_manifests.files import publish_bytes, publish_text, remove, sha256
 
-from mocrop_prep.card import dataset_card
+from mocrop_prep.card import Tally, dataset_card, tally
 from mocrop_prep.config import JobSettings, ShardSettings
 from mocrop_prep.errors import UsageError
 from mocrop_prep.journal import fingerprint
+from mocrop_prep.parts import listed_classes
 from mocrop_prep.runner import start_work, worker_count, workers
 from mocrop_prep.samples import clip_members, tar_bytes
 from mocrop_prep.shards import FORMS, SampleFile, ShardPlan, plan_shards, write_shard
@@ -77,7 +79,7 @@ class ShardSet:
 
     def is_current(self, keys: Mapping[str, str], request: SetRequest) -> bool:
         """Say whether the set on disk is the one asked for: same clips, manifest, settings and libraries."""
-        return bool(keys) and keys == self.keys and self._origin(request) == self._made_from
+        return bool(keys) and keys == self.keys and self._origin(request, _versions()) == self._made_from
 
     def recover(self, keys: Mapping[str, str]) -> list[str]:
         """Take the samples of these clips out of the shards again; return the clips that cannot be had.
@@ -111,28 +113,43 @@ class ShardSet:
         run: JobSettings,
     ) -> DatasetIndex:
         """Write the shards of a set, its card and then its index; shards of an older layout go last."""
-        folder = self.folder
-        remove(folder / "dataset.json")
-        classes = class_names(rows)
+        remove(self.folder / "dataset.json")
+        classes = class_names(rows, listed_classes(self._workdir.root))
         plans = plan_shards(samples, request.settings)
         entries = self._write_shards(plans, request.settings, classes, run)
+        return self.seal(request, keys, [ShardEntry(**entry) for entry in entries], classes, tally(rows))
+
+    def seal(
+        self,
+        request: SetRequest,
+        keys: Mapping[str, str],
+        shards: list[ShardEntry],
+        classes: list[str],
+        counts: Tally,
+        versions: dict[str, str] | None = None,
+    ) -> DatasetIndex:
+        """Make shards that lie there a set: its card, then its index, then the note of it.
+
+        `versions` are those of the libraries that made the shards, if they are not those at work here.
+        """
+        folder, versions = self.folder, versions or _versions()
         index = DatasetIndex(
             name=request.name,
             storage=request.settings.format,
             sample=request.settings.sample,
             modalities=["frames"],
             classes=classes,
-            shards=[ShardEntry(**entry) for entry in entries],
+            shards=shards,
             crops={"name": request.crops, "sha256": sha256(self._workdir.crops(request.crops))},
             config=dict(request.config),
-            versions=_versions(),
+            versions=versions,
         )
-        publish_text(folder / "README.md", dataset_card(index, rows))
+        publish_text(folder / "README.md", dataset_card(index, counts))
         publish_text(folder / "dataset.json", write_dataset(index))
         note = {
             "dataset": sha256(folder / "dataset.json"),
             "card": sha256(folder / "README.md"),
-            "made_from": self._origin(request),
+            "made_from": self._origin(request, versions),
             "keys": dict(keys),
         }
         publish_text(_note(self._workdir, request.name), json.dumps(note))
@@ -171,9 +188,12 @@ class ShardSet:
         except (OSError, ManifestError):
             return False
 
-    def _origin(self, request: SetRequest) -> str:
+    def _origin(self, request: SetRequest, versions: Mapping[str, str]) -> str:
         manifest = sha256(self._workdir.crops(request.crops))
-        return fingerprint(request.crops, manifest, dict(request.config), _versions())
+        listed = listed_classes(self._workdir.root)  # those of a part may change where its own clips do not
+        return fingerprint(
+            request.crops, manifest, dict(request.config), dict(versions), *([listed] if listed else [])
+        )
 
     def _remove_old_shards(self, index: DatasetIndex) -> None:
         named = {shard.file for shard in index.shards}
@@ -202,9 +222,9 @@ def noted_names(workdir: Workdir) -> list[str]:
     return sorted(path.stem.removeprefix("set-") for path in (workdir.root / "journal").glob("set-*.json"))
 
 
-def class_names(rows: Iterable[CropRow]) -> list[str]:
-    """Return the class names by label; a label that no row has is named after its number."""
-    names = {row.label: row.label_name for row in rows}
+def class_names(rows: Iterable[Clip | CropRow], listed: Sequence[str] = ()) -> list[str]:
+    """Return the class names by label; a label that neither a row nor the list has is named by its number."""
+    names = dict(enumerate(listed)) | {row.label: row.label_name for row in rows}
     return [names.get(label, f"class-{label}") for label in range(max(names, default=-1) + 1)]
 
 

@@ -10,7 +10,7 @@ from collections.abc import Iterator
 
 import pytest
 from mocrop_manifests import CropRow, read_crops, write_crops
-from mocrop_prep.card import dataset_card
+from mocrop_prep.card import dataset_card, tally
 from mocrop_prep.clips.paths import cell
 from mocrop_prep.workdir import Workdir, open_workdir
 
@@ -131,6 +131,6 @@ def test_the_card_of_a_set_holds_no_markup_of_a_manifest(workdir: Workdir) -> No
 def test_a_card_takes_words_of_a_manifest_as_words(workdir: Workdir) -> None:
     row = read_crops(workdir.crops("hand"))[0]
     rows: list[CropRow] = [dataclasses.replace(row, method="`</code><script>x</script>\n---\n# a|b")]
-    card = dataset_card(INDEX, rows)
+    card = dataset_card(INDEX, tally(rows))
     assert "<" not in card
     assert re.search(r"chosen by `[a-z-]+` from the motion vectors", card)

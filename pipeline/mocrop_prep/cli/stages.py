@@ -24,11 +24,13 @@ from mocrop_prep.options import (
     common_options,
     limit_option,
     name_option,
+    part_options,
     settings_options,
     source_argument,
     work_options,
     workdir_argument,
 )
+from mocrop_prep.parts import Part, note_part, part_root, refuse_part, wanted_part
 
 if TYPE_CHECKING:  # heavy modules load with the command that needs them: `--help` must be quick
     from mocrop_manifests import Clip
@@ -45,6 +47,7 @@ if TYPE_CHECKING:  # heavy modules load with the command that needs them: `--hel
 @name_option("the crop manifest and the shard set")
 @click.option("--keep", is_flag=True, help="Keep the transcoded clips and the motion vectors in WORKDIR.")
 @checksum_option
+@part_options
 @work_options
 @common_options
 def run(source: Path, workdir: Path, name: str | None, keep: bool, **values: Any) -> int:
@@ -78,6 +81,7 @@ def run(source: Path, workdir: Path, name: str | None, keep: bool, **values: Any
 @workdir_argument
 @settings_options(ClipSettings, TranscodeSettings, RunSettings)
 @checksum_option
+@part_options
 @work_options
 @common_options
 def transcode(source: Path, workdir: Path, **values: Any) -> int:
@@ -96,6 +100,7 @@ def transcode(source: Path, workdir: Path, **values: Any) -> int:
 @workdir_argument
 @settings_options(RunSettings)
 @limit_option
+@part_options
 @work_options
 @common_options
 def extract(workdir: Path, **values: Any) -> int:
@@ -110,6 +115,7 @@ def extract(workdir: Path, **values: Any) -> int:
 @settings_options(CropSettings, RunSettings)
 @name_option("the crop manifest")
 @limit_option
+@part_options
 @work_options
 @common_options
 def crop(workdir: Path, name: str | None, **values: Any) -> int:
@@ -148,6 +154,7 @@ def crop(workdir: Path, name: str | None, **values: Any) -> int:
 @settings_options(ShardSettings, RunSettings)
 @click.option("--name", help="Name of the shard set; default is the crop manifest's.")
 @limit_option
+@part_options
 @work_options
 @common_options
 def shard(workdir: Path, crops: str | None, name: str | None, **values: Any) -> int:
@@ -162,7 +169,7 @@ def shard(workdir: Path, crops: str | None, name: str | None, **values: Any) -> 
     from mocrop_prep import workflow
 
     settings = checked(ShardSettings, values)
-    home = opened(workdir)
+    home = _opened(workdir, values)
     crops = crops or _only_manifest(home)
     name = check_name(name or crops)
     return _in_workdir(
@@ -175,12 +182,17 @@ def _from_source(
 ) -> int:
     """Find the clips first, then make the WORKDIR: a bad SOURCE leaves nothing behind."""
     from mocrop_prep.clips import find_clips
+    from mocrop_prep.shardset import class_names
     from mocrop_prep.workdir import make_workdir
     from mocrop_prep.workflow import save_clips
 
     wanted, run = checked(ClipSettings, values), checked(RunSettings, values)
     if wanted.limit and values["prune"]:
         raise UsageError("--prune with --limit would remove what is done of all the other clips; drop one")
+    part = wanted_part(values["num_parts"], values["part"])
+    root = part_root(workdir, part)
+    if part is None:
+        refuse_part(workdir)
     found = find_clips(
         source,
         train_lists=[Path(path) for path in wanted.train_list],
@@ -192,24 +204,27 @@ def _from_source(
         seed=wanted.seed,
         limit=wanted.limit,
     )
-    home = make_workdir(workdir, found.root, searched=source.is_dir(), make=not values["dry_run"])
+    clips = part.share(found.clips) if part else found.clips
+    home = make_workdir(root, found.root, searched=source.is_dir(), make=not values["dry_run"])
     if not values["quiet"]:
-        for note in found.notes:
+        for note in (*found.notes, *_part_notes(part, clips, found.clips)):
             click.echo(f"note: {note}", err=True)
-    session = _session(home, found.clips, run, values)
+    session = _session(home, clips, run, values)
     if values["dry_run"]:
         return _foresee(stage(session), session)
     with home.lock():
-        save_clips(home, found.clips)
+        if part:
+            note_part(home.root, part, found.clips, class_names(found.clips))
+        save_clips(home, clips)
         status = _carry_out(stage(session), session)
-        _stale(session, found.clips, prune=values["prune"])
+        _stale(session, clips, prune=values["prune"])
         return status
 
 
 def _in_workdir(workdir: Path, values: dict[str, Any], stage: Callable[[Session], Stage]) -> int:
     from mocrop_prep.clips import spread
 
-    home, run = opened(workdir), checked(RunSettings, values)
+    home, run = _opened(workdir, values), checked(RunSettings, values)
     with nullcontext() if values["dry_run"] else home.lock():
         clips = home.read_clips()
         wanted = spread(clips, values["limit"]) if values["limit"] else clips
@@ -220,6 +235,25 @@ def _in_workdir(workdir: Path, values: dict[str, Any], stage: Callable[[Session]
         if values["prune"]:
             _stale(session, clips, prune=True)
         return status
+
+
+def _opened(workdir: Path, values: dict[str, Any]) -> Workdir:
+    """Open WORKDIR, or that of the part that was asked for; raises UsageError."""
+    part = wanted_part(values["num_parts"], values["part"])
+    root = part_root(workdir, part)
+    if part and not root.is_dir():
+        raise UsageError(
+            f"{workdir} has no part {part.number} of {part.of} yet: run "
+            f"`mocrop-prep transcode SOURCE {workdir} --num-parts {part.of} --part {part.number}` first"
+        )
+    return opened(root)
+
+
+def _part_notes(part: Part | None, clips: list[Clip], everything: list[Clip]) -> list[str]:
+    if part is None:
+        return []
+    nothing = "" if clips else "; there is nothing to do in it"
+    return [f"part {part.number} of {part.of}: {len(clips)} of {len(everything)} clips{nothing}"]
 
 
 def _session(home: Workdir, clips: list[Clip], run: RunSettings, values: dict[str, Any]) -> Session:
