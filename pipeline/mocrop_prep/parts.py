@@ -41,8 +41,8 @@ class Part:
     def share(self, clips: Iterable[Clip]) -> list[Clip]:
         """Return this part's clips, sorted by clip_id.
 
-        Every class and split is dealt out in turn, in an order that a hash of the clip ids decides: parts
-        differ by one clip at most, and nothing but the list matters.
+        Split by split and class by class, clips are dealt out in turn, in an order that a hash of their ids
+        decides: parts differ by one clip at most, also in each split, and nothing but the list matters.
         """
         order = sorted(clips, key=_place)
         return sorted(order[self.number :: self.of], key=lambda clip: clip.clip_id)
@@ -60,7 +60,7 @@ class PartNote:
 
 
 def _place(clip: Clip) -> tuple[int, int, bytes]:
-    return clip.label, SPLITS.index(clip.split), hashlib.sha256(clip.clip_id.encode()).digest()
+    return SPLITS.index(clip.split), clip.label, hashlib.sha256(clip.clip_id.encode()).digest()
 
 
 def wanted_part(num_parts: int | None, part: int | None) -> Part | None:

@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from mocrop_prep.cli.group import BAD_USAGE, OK, SOME_FAILED, checked, cli, opened
+from mocrop_prep.cli.group import BAD_USAGE, OK, SOME_FAILED, checked, cli
+from mocrop_prep.cli.places import made_place, only_manifest, opened_place, part_notes
 from mocrop_prep.config import (
     ClipSettings,
     CropSettings,
@@ -30,7 +31,7 @@ from mocrop_prep.options import (
     work_options,
     workdir_argument,
 )
-from mocrop_prep.parts import Part, note_part, part_root, refuse_part, wanted_part
+from mocrop_prep.parts import note_part
 
 if TYPE_CHECKING:  # heavy modules load with the command that needs them: `--help` must be quick
     from mocrop_manifests import Clip
@@ -169,8 +170,8 @@ def shard(workdir: Path, crops: str | None, name: str | None, **values: Any) -> 
     from mocrop_prep import workflow
 
     settings = checked(ShardSettings, values)
-    home = _opened(workdir, values)
-    crops = crops or _only_manifest(home)
+    home = opened_place(workdir, values)
+    crops = crops or only_manifest(home)
     name = check_name(name or crops)
     return _in_workdir(
         workdir, values, lambda session: workflow.ShardStage(session, settings, crops=crops, name=name)
@@ -189,10 +190,7 @@ def _from_source(
     wanted, run = checked(ClipSettings, values), checked(RunSettings, values)
     if wanted.limit and values["prune"]:
         raise UsageError("--prune with --limit would remove what is done of all the other clips; drop one")
-    part = wanted_part(values["num_parts"], values["part"])
-    root = part_root(workdir, part)
-    if part is None:
-        refuse_part(workdir)
+    part, root = made_place(workdir, values)
     found = find_clips(
         source,
         train_lists=[Path(path) for path in wanted.train_list],
@@ -207,7 +205,7 @@ def _from_source(
     clips = part.share(found.clips) if part else found.clips
     home = make_workdir(root, found.root, searched=source.is_dir(), make=not values["dry_run"])
     if not values["quiet"]:
-        for note in (*found.notes, *_part_notes(part, clips, found.clips)):
+        for note in (*found.notes, *part_notes(part, clips, found.clips)):
             click.echo(f"note: {note}", err=True)
     session = _session(home, clips, run, values)
     if values["dry_run"]:
@@ -224,7 +222,7 @@ def _from_source(
 def _in_workdir(workdir: Path, values: dict[str, Any], stage: Callable[[Session], Stage]) -> int:
     from mocrop_prep.clips import spread
 
-    home, run = _opened(workdir, values), checked(RunSettings, values)
+    home, run = opened_place(workdir, values), checked(RunSettings, values)
     with nullcontext() if values["dry_run"] else home.lock():
         clips = home.read_clips()
         wanted = spread(clips, values["limit"]) if values["limit"] else clips
@@ -235,25 +233,6 @@ def _in_workdir(workdir: Path, values: dict[str, Any], stage: Callable[[Session]
         if values["prune"]:
             _stale(session, clips, prune=True)
         return status
-
-
-def _opened(workdir: Path, values: dict[str, Any]) -> Workdir:
-    """Open WORKDIR, or that of the part that was asked for; raises UsageError."""
-    part = wanted_part(values["num_parts"], values["part"])
-    root = part_root(workdir, part)
-    if part and not root.is_dir():
-        raise UsageError(
-            f"{workdir} has no part {part.number} of {part.of} yet: run "
-            f"`mocrop-prep transcode SOURCE {workdir} --num-parts {part.of} --part {part.number}` first"
-        )
-    return opened(root)
-
-
-def _part_notes(part: Part | None, clips: list[Clip], everything: list[Clip]) -> list[str]:
-    if part is None:
-        return []
-    nothing = "" if clips else "; there is nothing to do in it"
-    return [f"part {part.number} of {part.of}: {len(clips)} of {len(everything)} clips{nothing}"]
 
 
 def _session(home: Workdir, clips: list[Clip], run: RunSettings, values: dict[str, Any]) -> Session:
@@ -321,12 +300,3 @@ def _check_grid(settings: CropSettings) -> None:
     from mocrop_prep.methods import grid_of
 
     grid_of(settings)
-
-
-def _only_manifest(home: Workdir) -> str:
-    names = home.manifest_names()
-    if len(names) == 1:
-        return names[0]
-    if not names:
-        raise UsageError(f"{home.root} has no crop manifest: run `mocrop-prep crop {home.root}` first")
-    raise UsageError(f"{home.root} has several crop manifests: choose one with --crops ({', '.join(names)})")

@@ -6,7 +6,8 @@ import csv
 import itertools
 from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from pathlib import Path
+from typing import IO, Any
 
 from mocrop_manifests import Clip, CropRow, DatasetIndex, ManifestError
 from mocrop_manifests.dataset import read_index
@@ -66,7 +67,7 @@ def check_part(part: FoundPart, wanted: Wanted, *, moved: bool) -> Checked:
     _note_settings(part, wanted, found)
     done = {stage: _records(part, stage, ids) for stage in wanted.stages}
     for name in wanted.manifests:
-        found.tallies[name] = _check_manifest(part, name, found)
+        _check_manifest(part, name, found)
     for stage, records in done.items():
         found.failed |= {clip_id for clip_id, record in records.items() if record.failed}
         if stage in ("transcode", "extract"):
@@ -158,17 +159,17 @@ def _check_files(part: FoundPart, stage: str, records: Mapping[str, Record], fou
         )
 
 
-def _check_manifest(part: FoundPart, name: str, found: Checked) -> Tally:
+def _check_manifest(part: FoundPart, name: str, found: Checked) -> None:
     """Check that a crop manifest is as written, of its clip list and of the last settings."""
     counts, path = Tally(), part.home.crops(name)
     problem = _table_problem(part, name)
     if problem:
         found.problems.append(f"{part.name}: {problem}")
-        return counts
+        return
     settings = part.home.settings_of(f"crop-{name}", CropSettings)
     config, at = settings.digest() if settings else None, columns(CropRow).index
     status, reason, method, digest = at("status"), at("reason"), at("method"), at("config")
-    with part.home.clips_csv.open(newline="") as listed, path.open(newline="") as rows:
+    with _text(part.home.clips_csv) as listed, _text(path) as rows:
         for clip, row in itertools.zip_longest(_rows_of(listed), _rows_of(rows)):
             if clip is None or row is None or clip[:_CLIP_COLUMNS] != row[:_CLIP_COLUMNS]:
                 found.problems.append(f"{part.name}: crops/{name}.csv is not of its clip list: run it again")
@@ -179,10 +180,15 @@ def _check_manifest(part: FoundPart, name: str, found: Checked) -> Tally:
                 )
                 break
             counts.add(row[status], row[reason], row[method])
-    return counts
+        else:
+            found.tallies[name] = counts
 
 
-def _rows_of(stream: Any) -> Iterator[list[str]]:
+def _text(path: Path) -> IO[str]:
+    return path.open(encoding="utf-8", newline="")
+
+
+def _rows_of(stream: IO[str]) -> Iterator[list[str]]:
     return itertools.islice(csv.reader(stream), 1, None)
 
 
@@ -203,7 +209,7 @@ def _added(part: FoundPart, name: str) -> Iterator[str]:
     """Yield the tables of a part that have columns which were added: parts may not have the same ones."""
     forms: list[tuple[Any, TableForm]] = [(part.home.clips_csv, CLIP_LIST), (part.home.crops(name), MANIFEST)]
     for path, form in forms:
-        with path.open(encoding="utf-8") as stream:
+        with _text(path) as stream:
             if stream.readline() != format_rows(form.row, ()):
                 yield part.home.name_of(path)
 
@@ -223,7 +229,7 @@ def _check_set(
         for stage in (f"run-{name}", f"shard-{name}")
         if stage in done
     ]
-    if not any(good):
+    if not any(good) or crops not in found.tallies:  # nothing to be there, or a table with a problem
         return
     note = read_note(part.home, name) if moved else None
     keys = note["keys"] if note else ShardSet(part.home, name).keys

@@ -45,9 +45,10 @@ def merge(root: Path, names: Collection[str] = (), *, move: bool = False, quiet:
     what would be written anew was changed by somebody else.
     """
     note = read_merge_note(root)
-    if not part_folders(root) and note is not None and marker_of(root).exists():
-        return _done(root, note)
-    parts, problems = find_parts(root)
+    if note is None or not marker_of(root).exists() or part_folders(root):
+        parts, problems = find_parts(root)
+    else:  # all of them were removed
+        parts, problems = [], []
     make_folder(root / "journal")
     with Workdir(root, root).lock():
         _drop_removed(root)
@@ -136,7 +137,7 @@ def _targets(home: Workdir, wanted: Wanted) -> list[Path]:
 
 def _holds(root: Path, note: MergeNote, prints: Mapping[str, str]) -> bool:
     """Say whether these parts, perhaps the last that were not removed yet, are in the WORKDIR as they are."""
-    return marker_of(root).exists() and bool(prints) and prints.items() <= note.parts.items()
+    return marker_of(root).exists() and prints.items() <= note.parts.items()
 
 
 def _refuse_changed(home: Workdir, wanted: Wanted, before: MergeNote | None) -> None:

@@ -20,8 +20,8 @@ def place(source: Path, target: Path, *, size: int, digest: str, move: bool) -> 
     """Let `target` be the file that `source` is: a link, or else a copy, or with `move` the file itself.
 
     Names are put on the disk by who syncs the folder. A target that is there already, from a merge that was
-    ended, stays if it is the same. Raises UsageError if a file is missing or not of its size, or a copy not of
-    its SHA-256; to link reads nothing.
+    ended, stays if it is the same. Raises UsageError if a file is missing or not of its size, or a
+    copy not of its SHA-256; to link reads nothing.
     """
     make_folder(target.parent)
     try:
