@@ -196,12 +196,15 @@ def test_only_the_names_that_were_asked_for_are_joined(source: Path, work: Path)
         ok("shard", work, "--crops", "center", "--name", "middle", "--size", 32, *part)
     ok("crop", work, "--method", "random", "--num-parts", 2, "--part", 0)
     assert "no crops/random.csv yet" in refused(work)[0]
+    only_in_one = refused(work, "--name", "random")
+    assert f"{SECOND}: crop-random is not finished, 2 of 2 clips are left: run it again" in only_in_one
     assert refused(work, "--name", "none")[0].startswith("--name none: no part has it (there are: center, ")
     joined(work, "--name", "middle")
     home = open_workdir(work)
     assert (home.manifest_names(), home.shard_names()) == (["center"], ["middle"])
     joined(work, "--name", DEFAULT)
     assert (home.manifest_names(), home.shard_names()) == (["center", DEFAULT], [DEFAULT, "middle"])
+    assert prep("merge", work, "--name", DEFAULT).out == f"{work}: merged already, there is nothing to do\n"
     assert prep("verify", work).status == 0
 
 
@@ -258,7 +261,11 @@ def test_move_leaves_no_part_behind(source: Path, work: Path, tmp_path: Path) ->
     joined(other, "--move")
     assert whole(other) == expected
     assert not list(other.glob("part-*"))
-    assert prep("merge", work).out == f"{work}: merged already, there is nothing to do\n"
+    assert refused(work, "--name", "other") == [
+        f"{work} holds no parts: they are made with `mocrop-prep run ... --num-parts N --part I`"
+    ]
+    for options in ((), ("--name", DEFAULT), ("--move",)):
+        assert prep("merge", work, *options).out == f"{work}: merged already, there is nothing to do\n"
     ok("run", source, work, *SMALL, "--keep")
     (work / "journal/inflight").rmdir()
     assert whole(work) == expected

@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import json
+import os
 import shutil
+import subprocess
+import sys
 import tarfile
 from pathlib import Path
 
@@ -11,7 +14,7 @@ import pyarrow.parquet as pq
 import pytest
 from mocrop_manifests import read_clips, read_crops, read_dataset
 
-from tests.commands import DEFAULT, ok, outputs, prep, start, tree
+from tests.commands import DEFAULT, PROGRAM, ok, outputs, prep, tree
 from tests.conftest import FORMS, HOLDOUT
 
 TABLES = ("clips.csv", f"crops/{DEFAULT}.csv")
@@ -263,21 +266,33 @@ def test_parts_and_the_whole_keep_out_of_each_others_folders(source: Path, whole
         assert len(outcome.errors) == 1
 
 
-def test_the_shell_of_a_slurm_array_makes_parts_at_the_same_time(
+def test_the_tasks_of_a_slurm_array_run_at_the_same_time_and_a_last_job_joins_them(
     source: Path, whole: Path, tmp_path: Path
 ) -> None:
-    work = tmp_path / "work"
+    program = tmp_path / "bin" / "mocrop-prep"
+    program.parent.mkdir()
+    program.write_text(f"#!{sys.executable}\n{PROGRAM}\n")
+    program.chmod(0o755)
+    script = tmp_path / "array.sh"
+    script.write_text(
+        f"exec mocrop-prep run {source} work {' '.join(map(str, (*HOLDOUT, *SMALL)))} --jobs 1 "
+        '--num-parts 3 --part "$SLURM_ARRAY_TASK_ID"'
+    )
+    paths = {**os.environ, "PATH": f"{program.parent}{os.pathsep}{os.environ['PATH']}"}
+    paths["PYTHONPATH"] = os.pathsep.join(sys.path)
     tasks = [
-        start("run", source, work, *HOLDOUT, *SMALL, "--jobs", 1, "--num-parts", 3, "--part", task)
-        for task in range(3)
+        subprocess.Popen(["sh", script], cwd=tmp_path, env={**paths, "SLURM_ARRAY_TASK_ID": task})
+        for task in "012"
     ]
-    for task in tasks:
-        _, err = task.communicate(timeout=120)
-        assert task.returncode == 0, err
-    joined = start("merge", work)
-    out, err = joined.communicate(timeout=60)
-    assert (joined.returncode, out.splitlines()[0]) == (
-        0,
-        f"{work}: 3 parts merged, 6 clips, 0 of them failed",
-    ), err
-    assert samples(work) == samples(whole)
+    assert [task.wait(120) for task in tasks] == [0, 0, 0]
+    joined = subprocess.run(
+        ["sh", "-c", "mocrop-prep merge work && mocrop-prep verify work --quiet"],
+        cwd=tmp_path,
+        env=paths,
+        capture_output=True,
+        text=True,
+        timeout=60,
+    )
+    assert joined.returncode == 0, joined.stderr
+    assert joined.stdout.splitlines()[0] == "work: 3 parts merged, 6 clips, 0 of them failed"
+    assert samples(tmp_path / "work") == samples(whole)

@@ -44,4 +44,6 @@ def merge(workdir: Path, names: tuple[str, ...], move: bool, quiet: bool, **_: A
     if not quiet:
         for line in report.lines:
             click.echo(line)
+    if report.failed:
+        click.echo(f"{report.failed} clips failed: see {workdir / 'reports' / 'failures.csv'}", err=True)
     return SOME_FAILED if report.failed else OK

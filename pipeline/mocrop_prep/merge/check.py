@@ -19,6 +19,7 @@ from mocrop_prep.config import CropSettings, Settings, ShardSettings, TranscodeS
 from mocrop_prep.errors import UsageError
 from mocrop_prep.journal import Record
 from mocrop_prep.merge.found import FoundPart, Wanted
+from mocrop_prep.merge.tables import clip_ids
 from mocrop_prep.shardset import ShardSet, read_note
 from mocrop_prep.workflow.staged import has_size
 from mocrop_prep.workflow.tables import CLIP_LIST, MANIFEST, TableForm, refuse_edited
@@ -58,10 +59,10 @@ def check_part(part: FoundPart, wanted: Wanted, *, moved: bool) -> Checked:
     """Check a part on its own; `moved` says that a merge which was ended may have moved its files away."""
     found = Checked()
     try:
-        ids = {clip.clip_id for clip in part.home.read_clips()}
         refuse_edited(part.home, part.home.clips_csv, CLIP_LIST, was_ours=True)
-    except UsageError as error:
-        found.problems.append(f"{part.name}: {error}")
+        ids = clip_ids(part.home.clips_csv)
+    except (UsageError, OSError) as error:
+        found.problems.append(f"{part.name}: {error}: run it again")
         return found
     found.clips = len(ids)
     _note_settings(part, wanted, found)
@@ -69,12 +70,12 @@ def check_part(part: FoundPart, wanted: Wanted, *, moved: bool) -> Checked:
     for name in wanted.manifests:
         _check_manifest(part, name, found)
     for stage, records in done.items():
-        found.failed |= {clip_id for clip_id, record in records.items() if record.failed}
         if stage in ("transcode", "extract"):
             if not moved:
                 _check_files(part, stage, records, found)
             if wanted.fused:  # what they kept need not be of all clips
                 continue
+        found.failed |= {clip_id for clip_id, record in records.items() if record.failed}
         _check_stage(part, stage, records, ids - _failed_before(stage, done, wanted), found)
     for name in wanted.sets:
         _check_set(part, name, wanted.sets[name], done, moved=moved, found=found)

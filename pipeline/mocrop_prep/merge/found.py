@@ -29,9 +29,13 @@ class FoundPart:
 
 @dataclass(frozen=True, slots=True)
 class Wanted:
-    """What is to be joined: journals by stage, in order, and the manifest of each shard set by its name."""
+    """What is to be joined: journals by stage, in order, and the manifest of each shard set by its name.
+
+    names: those of manifests and sets.
+    """
 
     stages: tuple[str, ...]
+    names: Collection[str] = ()
     sets: Mapping[str, str] = field(default_factory=dict)
 
     @property
@@ -99,7 +103,7 @@ def find_wanted(parts: Sequence[FoundPart], names: Collection[str]) -> Wanted:
     kept = [stage for stage in stages if "-" not in stage or _name_of(stage) in of_kind[_kind_of(stage)]]
     kept.sort(key=lambda stage: (order.index(_kind_of(stage)), stage))
     sets = {name: crops[name] for name in sorted(crops) if name in (names or known)}
-    return Wanted(tuple(kept), sets)
+    return Wanted(tuple(kept), names or known, sets)
 
 
 def _kind_of(stage: str) -> str:

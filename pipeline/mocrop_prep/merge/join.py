@@ -45,24 +45,26 @@ def merge(root: Path, names: Collection[str] = (), *, move: bool = False, quiet:
     what would be written anew was changed by somebody else.
     """
     note = read_merge_note(root)
-    if note is None or not marker_of(root).exists() or part_folders(root):
+    parts: list[FoundPart] = []
+    problems: list[str] = []
+    # a merge with --move leaves none
+    if note is None or part_folders(root) or not _holds(root, note, [*note.names, *names], {}):
         parts, problems = find_parts(root)
-    else:  # all of them were removed
-        parts, problems = [], []
+    # a merge of more names keeps those that were merged before
+    names = {*names, *(note.names if note is not None else ())} if names else ()
     make_folder(root / "journal")
     with Workdir(root, root).lock():
         _drop_removed(root)
         with _held(parts) as busy:
-            names = sorted({*names, *note.names}) if names and note and note.names else sorted(names)
-            wanted = find_wanted(parts, names) if parts else Wanted(())
+            wanted = find_wanted(parts, names) if parts else Wanted((), note.names if note else ())
             prints = {part.name: print_of(part, wanted) for part in parts}
-            if note is not None and note.names == names and _holds(root, note, prints):
+            if note is not None and _holds(root, note, wanted.names, prints):
                 report = _done(root, note)
             elif problems or busy:
                 return MergeReport(problems=(*problems, *busy))
             else:
                 report = _check_and_join(
-                    root, parts, wanted, MergeNote(names, prints), move=move, quiet=quiet
+                    root, parts, wanted, MergeNote(sorted(wanted.names), prints), move=move, quiet=quiet
                 )
             if move and not report.problems:
                 _put_aside(root, parts)
@@ -135,9 +137,9 @@ def _targets(home: Workdir, wanted: Wanted) -> list[Path]:
     ]
 
 
-def _holds(root: Path, note: MergeNote, prints: Mapping[str, str]) -> bool:
+def _holds(root: Path, note: MergeNote, names: Collection[str], prints: Mapping[str, str]) -> bool:
     """Say whether these parts, perhaps the last that were not removed yet, are in the WORKDIR as they are."""
-    return marker_of(root).exists() and prints.items() <= note.parts.items()
+    return marker_of(root).exists() and set(names) == set(note.names) and prints.items() <= note.parts.items()
 
 
 def _refuse_changed(home: Workdir, wanted: Wanted, before: MergeNote | None) -> None:

@@ -19,7 +19,7 @@ _VERSION = 1
 
 @dataclass(frozen=True, slots=True)
 class MergeNote:
-    """A merge of these `names` (none: all): the fingerprints of its `parts` and the SHA-256 of its `files`.
+    """A merge of these `names`: the fingerprints of its `parts` and the SHA-256 of its `files`.
 
     failed: how many clips failed in it. Files go by their path below WORKDIR; there are none while the merge
     goes on.

@@ -16,6 +16,7 @@ from mocrop_prep.errors import UsageError
 from mocrop_prep.merge.check import Checked
 from mocrop_prep.merge.found import FoundPart, Wanted
 from mocrop_prep.merge.place import place
+from mocrop_prep.merge.tables import clip_ids
 from mocrop_prep.shards import SPLIT_ORDER, shard_name
 from mocrop_prep.shardset import SetRequest, ShardSet, read_note
 from mocrop_prep.workdir import Workdir
@@ -27,7 +28,7 @@ def join_clip_files(home: Workdir, parts: Sequence[FoundPart], wanted: Wanted, *
         if stage not in wanted.stages:
             continue
         for part in parts:
-            listed = _ids(part)
+            listed = clip_ids(part.home.clips_csv)
             for clip_id, record in part.home.journal(stage).read().items():
                 if clip_id in listed and not record.failed:
                     source, target = where(part.home, clip_id), where(home, clip_id)
@@ -44,7 +45,7 @@ def join_journals(home: Workdir, parts: Sequence[FoundPart], wanted: Wanted) -> 
             temporary = opened.enter_context(publish(home.root / "journal" / f"{stage}.jsonl"))
             targets[stage] = opened.enter_context(temporary.open("wb"))
         for part in parts:
-            listed = _ids(part)
+            listed = clip_ids(part.home.clips_csv)
             for stage, target in targets.items():
                 part.home.journal(stage).copy_records(target, listed)
 
@@ -101,10 +102,6 @@ def _keys(having: Sequence[tuple[FoundPart, DatasetIndex]], name: str) -> Mappin
         note = read_note(part.home, name)
         keys |= note["keys"] if note else {}
     return keys
-
-
-def _ids(part: FoundPart) -> set[str]:
-    return {clip.clip_id for clip in part.home.read_clips()}
 
 
 def _sync(folder: Path) -> None:

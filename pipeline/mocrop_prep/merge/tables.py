@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import heapq
+import itertools
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack
 from pathlib import Path
@@ -37,6 +38,12 @@ def join_reports(path: Path, sources: Sequence[Path]) -> None:
     """Publish a report with the rows of others, as `join_table` does; nobody checks reports."""
     with publish(path) as temporary, temporary.open("wb") as out, ExitStack() as opened:
         out.writelines(_merged([opened.enter_context(source.open("rb")) for source in sources]))
+
+
+def clip_ids(path: Path) -> set[str]:
+    """Return the first cells of a table that is as it was written."""
+    with path.open("rb") as stream:
+        return {row.partition(b",")[0].decode() for row in itertools.islice(_rows(stream), 1, None)}
 
 
 def _merged(streams: Sequence[IO[bytes]]) -> Iterator[bytes]:
