@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -93,16 +93,30 @@ class RowCount:
     def counted(self, rows: Iterable[CropRow]) -> Iterator[CropRow]:
         """Yield the rows, and count them."""
         for row in rows:
-            self.status[row.status] += 1
-            if row.reason:
-                self.reasons[row.reason] += 1
-            if row.route:
-                self.routes[row.route] += 1
-            if row.status == "fallback":
-                self.fallbacks[row.reason] += 1
+            self.add(row.status, row.reason, row.route or "", row.method)
             self.names[row.label] = row.label_name
-            self.method = self.method or row.method
             yield row
+
+    def add(self, status: str, reason: str, route: str, method: str) -> None:
+        """Count a row by its cells, but for the name of its class."""
+        self.status[status] += 1
+        if reason:
+            self.reasons[reason] += 1
+        if status == "fallback":
+            self.fallbacks[reason] += 1
+        if route:
+            self.routes[route] += 1
+        self.method = self.method or method
+
+    def update(self, other: RowCount) -> None:
+        """Add the counts of other rows."""
+        for mine, theirs in zip(self._counters(), other._counters(), strict=True):
+            mine.update(theirs)
+        self.names |= other.names
+        self.method = self.method or other.method
+
+    def _counters(self) -> tuple[Counter[str], ...]:
+        return self.status, self.reasons, self.fallbacks, self.routes
 
     def as_dict(self) -> dict[str, Any]:
         """Return the counts as JSON holds them."""
@@ -126,9 +140,11 @@ class RowCount:
         count.method = values["method"]
         return count
 
-    def class_names(self) -> list[str]:
-        """Return the class names by label; a label that no row has is named after its number."""
-        return [self.names.get(label, f"class-{label}") for label in range(max(self.names, default=-1) + 1)]
+
+def class_names(names: Mapping[int, str], listed: Sequence[str] = ()) -> list[str]:
+    """Return the class names by label; one that neither `names` nor the list has is named by its number."""
+    known = {**dict(enumerate(listed)), **names}
+    return [known.get(label, f"class-{label}") for label in range(max(known, default=-1) + 1)]
 
 
 def write_crops(rows: Iterable[CropRow], extras: Extras | None = None) -> str:

@@ -70,6 +70,16 @@ def read_dataset(folder: Path, *, verify: bool = False) -> DatasetIndex:
     Every shard must exist and have the recorded size; with `verify` its sha256 is checked too.
     Raises ManifestError that names the file at fault.
     """
+    index = read_index(folder)
+    for shard in index.shards:
+        problem = shard_problem(folder, shard, verify=verify)
+        if problem:
+            raise ManifestError(problem)
+    return index
+
+
+def read_index(folder: Path) -> DatasetIndex:
+    """Read the index of a shard set without a look at its shards; raises ManifestError."""
     path = folder / "dataset.json"
     try:
         body = parse_json(path.read_bytes())
@@ -79,12 +89,7 @@ def read_dataset(folder: Path, *, verify: bool = False) -> DatasetIndex:
         raise ManifestError(f"{path}: cannot be read: {error.strerror}") from None
     except ValueError as error:
         raise ManifestError(f"{path}: not valid JSON: {error}") from None
-    index = _parse_index(body, path)
-    for shard in index.shards:
-        problem = shard_problem(folder, shard, verify=verify)
-        if problem:
-            raise ManifestError(problem)
-    return index
+    return _parse_index(body, path)
 
 
 def shard_problem(folder: Path, shard: ShardEntry, *, verify: bool) -> str:

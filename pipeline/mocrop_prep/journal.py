@@ -212,6 +212,10 @@ class Journal:
         with publish(self._path) as temporary, temporary.open("wb") as stream:
             stream.writelines(record.line() for key, record in records.items() if key not in clip_ids)
 
+    def copy_records(self, target: IO[bytes], clip_ids: Collection[str]) -> None:
+        """Write the lines of these clips to a file, as they stand and in their order, but no damaged one."""
+        target.writelines(line for _, line in self._lines() if _clip_of(line) in clip_ids)
+
     def _lines(self) -> Iterator[tuple[int, bytes]]:
         """Yield where each line starts, and the line; what follows the last line end was torn by a crash."""
         try:
@@ -243,6 +247,15 @@ class Journal:
 def _is_sound(line: bytes) -> bool:
     """Say whether a line ends with its checksum."""
     return line[-11:] == b'%08x"}\n' % zlib.crc32(line[:-_CRC]) and line[-_CRC:-11] == b', "crc": "'
+
+
+def _clip_of(line: bytes) -> str:
+    """Return the clip that a line is about, without taking it apart where its checksum says it is sound."""
+    head = _HEAD.match(line)
+    if head is not None and _is_sound(line):
+        return head[1].decode()
+    record = _record(line)
+    return record.clip_id if record is not None else ""
 
 
 def _record(line: bytes) -> Record | None:

@@ -10,6 +10,7 @@ from typing import Any, TypeVar
 import click
 
 from mocrop_prep.config import Settings, flag, read_toml
+from mocrop_prep.parts import MOST_PARTS
 
 Command = TypeVar("Command", bound=Callable[..., Any])
 
@@ -99,6 +100,25 @@ def work_options(command: Command) -> Command:
             help="Remove what WORKDIR holds of clips that are no longer on the clip list.",
         ),
         click.option("--dry-run", is_flag=True, help="Say what would be done, and why, and do nothing."),
+    ):
+        command = decorate(command)
+    return command
+
+
+def part_options(command: Command) -> Command:
+    """Add the options of commands that can do one part of the clips."""
+    for decorate in (
+        click.option(
+            "--part",
+            type=click.IntRange(0, MOST_PARTS - 1),
+            help="Which of --num-parts to do, counted from 0, such as $SLURM_ARRAY_TASK_ID.",
+        ),
+        click.option(
+            "--num-parts",
+            type=click.IntRange(1, MOST_PARTS),
+            help="Share the clips out to so many commands, on any machines; each works in a folder of its "
+            "own in WORKDIR, and `mocrop-prep merge WORKDIR` joins them.",
+        ),
     ):
         command = decorate(command)
     return command

@@ -149,16 +149,20 @@ def plan_shards(samples: Iterable[SampleFile], settings: ShardSettings) -> list[
     by_split: dict[str, list[SampleFile]] = {}
     for sample in samples:
         by_split.setdefault(sample.split, []).append(sample)
-    suffix = FORMS[settings.format].suffix
     plans = []
     for split in sorted(by_split, key=SPLIT_ORDER.index):
         order: Callable[[SampleFile], Any] = _train_order(settings.seed) if split == "train" else _by_id
         parts = _cut(sorted(by_split[split], key=order), settings)
         plans += [
-            ShardPlan(f"{split}-{number:06d}{suffix}", split, tuple(part))
+            ShardPlan(shard_name(split, number, settings.format), split, tuple(part))
             for number, part in enumerate(parts)
         ]
     return plans
+
+
+def shard_name(split: str, number: int, storage: str) -> str:
+    """Return the file name of a split's shard; `number` counts from 0."""
+    return f"{split}-{number:06d}{FORMS[storage].suffix}"
 
 
 def write_shard(

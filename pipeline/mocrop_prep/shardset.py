@@ -22,6 +22,7 @@ from mocrop_manifests import (
     read_dataset,
     write_dataset,
 )
+from mocrop_manifests.crops import class_names
 from mocrop_manifests.dataset import shard_problem
 from mocrop_manifests.files import publish_bytes, publish_text, remove, sha256
 
@@ -30,6 +31,7 @@ from mocrop_prep.config import JobSettings, ShardSettings
 from mocrop_prep.engines import WorkersLost
 from mocrop_prep.errors import UsageError
 from mocrop_prep.journal import Records, fingerprint
+from mocrop_prep.parts import listed_classes
 from mocrop_prep.runner import start_work, worker_count, workers
 from mocrop_prep.samples import clip_members, tar_bytes
 from mocrop_prep.shards import FORMS, SampleFile, ShardPlan, plan_shards, write_shard
@@ -91,7 +93,7 @@ class ShardSet:
 
     def is_current(self, keys: Mapping[str, str], request: SetRequest) -> bool:
         """Say whether the set on disk is the one asked for: same clips, manifest, settings and libraries."""
-        return bool(keys) and keys == self.keys and self._origin(request) == self._made_from
+        return bool(keys) and keys == self.keys and self._origin(request, tool_versions()) == self._made_from
 
     def recover(self, keys: Mapping[str, str]) -> list[str]:
         """Take the samples of these clips out of the shards again; return the clips that cannot be had.
@@ -128,27 +130,42 @@ class ShardSet:
 
         Raises SamplesLost before anything of the set but shards is written.
         """
-        folder = self.folder
-        remove(folder / "dataset.json")
-        classes = count.class_names()
+        remove(self.folder / "dataset.json")
+        classes = class_names(count.names, listed_classes(self._workdir.root))
         entries = self._write_shards(plan_shards(samples, request.settings), request.settings, classes, run)
+        return self.seal(request, keys, [ShardEntry(**entry) for entry in entries], classes, count)
+
+    def seal(
+        self,
+        request: SetRequest,
+        keys: Mapping[str, str],
+        shards: list[ShardEntry],
+        classes: list[str],
+        count: RowCount,
+        versions: dict[str, str] | None = None,
+    ) -> DatasetIndex:
+        """Make shards that lie there a set: its card, then its index, then the note of it.
+
+        `versions` are those of the libraries that made the shards, if they are not those at work here.
+        """
+        folder, versions = self.folder, versions or tool_versions()
         index = DatasetIndex(
             name=request.name,
             storage=request.settings.format,
             sample=request.settings.sample,
             modalities=["frames"],
             classes=classes,
-            shards=[ShardEntry(**entry) for entry in entries],
+            shards=shards,
             crops={"name": request.crops, "sha256": sha256(self._workdir.crops(request.crops))},
             config=dict(request.config),
-            versions=tool_versions(),
+            versions=versions,
         )
         publish_text(folder / "README.md", dataset_card(index, count))
         publish_text(folder / "dataset.json", write_dataset(index))
         note = {
             "dataset": sha256(folder / "dataset.json"),
             "card": sha256(folder / "README.md"),
-            "made_from": self._origin(request),
+            "made_from": self._origin(request, versions),
             "keys": dict(keys),
         }
         publish_text(_note(self._workdir, request.name), json.dumps(note))
@@ -194,9 +211,12 @@ class ShardSet:
         except (OSError, ManifestError):
             return False
 
-    def _origin(self, request: SetRequest) -> str:
+    def _origin(self, request: SetRequest, versions: Mapping[str, str]) -> str:
         manifest = sha256(self._workdir.crops(request.crops))
-        return fingerprint(request.crops, manifest, dict(request.config), tool_versions())
+        listed = listed_classes(self._workdir.root)  # those of a part may change where its own clips do not
+        return fingerprint(
+            request.crops, manifest, dict(request.config), dict(versions), *([listed] if listed else [])
+        )
 
     def _remove_old_shards(self, index: DatasetIndex) -> None:
         named = {shard.file for shard in index.shards}

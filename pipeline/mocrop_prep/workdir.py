@@ -19,6 +19,7 @@ from mocrop_manifests.files import publish_text, sweep
 from mocrop_prep.config import TABLES, Settings
 from mocrop_prep.errors import UsageError
 from mocrop_prep.journal import Journal
+from mocrop_prep.parts import is_part_folder, refuse_unmerged
 
 T = TypeVar("T", bound=Settings)
 
@@ -160,7 +161,8 @@ class Workdir:
         """Remove temporaries wherever they are made; nobody else writes as long as the lock is held."""
         for place in ("", "*/", "shards/*/", "journal/samples-*/"):
             for folder in self.root.glob(place) if place else [self.root]:
-                sweep(folder)
+                if not is_part_folder(folder) or folder == self.root:  # a part has a lock of its own
+                    sweep(folder)
 
 
 def _holder(lock: IO[str]) -> str:
@@ -180,7 +182,7 @@ def sample_name(clip_id: str, key: str) -> str:
 
 def open_workdir(root: Path) -> Workdir:
     """Open an existing WORKDIR; raises UsageError if the folder is none."""
-    marker = root / "journal" / "workdir.json"
+    marker = marker_of(root)
     if not root.is_dir():
         raise UsageError(f"{root}: no such folder; make it with `mocrop-prep transcode SOURCE {root}`")
     try:
@@ -193,6 +195,7 @@ def open_workdir(root: Path) -> Workdir:
     except PermissionError as error:
         raise UsageError(f"{error.filename} cannot be read: {error.strerror}") from None
     except (OSError, ValueError, KeyError, TypeError):
+        refuse_unmerged(root)
         raise UsageError(
             f"{root} is not a WORKDIR; make one with `mocrop-prep transcode SOURCE {root}`"
         ) from None
@@ -206,7 +209,7 @@ def make_workdir(root: Path, source: Path, *, searched: bool = True, make: bool 
     written: a folder that is not there yet stays away.
     """
     source = source.resolve()
-    marker = root / "journal" / "workdir.json"
+    marker = marker_of(root)
     if marker.exists():
         workdir = open_workdir(root)
         if workdir.source != source:
@@ -219,11 +222,11 @@ def make_workdir(root: Path, source: Path, *, searched: bool = True, make: bool 
     if searched and (root.resolve() == source or source in root.resolve().parents):
         raise UsageError(f"{root} lies inside SOURCE; take a WORKDIR elsewhere")
     try:
+        refuse_unmerged(root)
         _refuse_foreign_files(root)
         if not make:
             return Workdir(root, source)
-        body = {"format": _FORMAT, "version": _VERSION, "source": str(source)}
-        publish_text(marker, json.dumps(body, indent=2) + "\n")
+        mark_workdir(root, source)
     except (OSError, UsageError) as error:
         if marker.exists():  # a command that was started at the same moment was quicker
             return make_workdir(root, source, searched=searched, make=make)
@@ -231,6 +234,17 @@ def make_workdir(root: Path, source: Path, *, searched: bool = True, make: bool 
             raise
         raise UsageError(f"{root} cannot be written: {error.strerror}") from None
     return Workdir(root, source)
+
+
+def marker_of(root: Path) -> Path:
+    """Return the file that makes a folder a WORKDIR."""
+    return root / "journal" / "workdir.json"
+
+
+def mark_workdir(root: Path, source: Path) -> None:
+    """Make a folder the WORKDIR of a source."""
+    body = {"format": _FORMAT, "version": _VERSION, "source": str(source)}
+    publish_text(marker_of(root), json.dumps(body, indent=2) + "\n")
 
 
 def _refuse_foreign_files(root: Path) -> None:

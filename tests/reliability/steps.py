@@ -1,7 +1,7 @@
 """Commands that kill themselves at the n-th step towards the disk, in forks of a process with modules loaded.
 
-A step is a call of os.replace, os.fsync, os.mkdir, os.unlink or os.rmdir. A fork costs milliseconds where a
-new interpreter costs a second: that makes it cheap to die at every step of a run.
+A step is a call of os.replace, os.rename, os.link, os.fsync, os.mkdir, os.unlink or os.rmdir. A fork costs
+milliseconds where a new interpreter costs a second: that makes it cheap to die at every step of a run.
 """
 
 from __future__ import annotations
@@ -18,9 +18,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Any
 
-STEPS = ("replace", "fsync", "mkdir", "unlink", "rmdir")
+STEPS = ("replace", "rename", "link", "fsync", "mkdir", "unlink", "rmdir")
 _ALONE = ("--quiet", "--backend", "sequential", "--jobs", "1")
-_ALSO: dict[object, Sequence[str]] = {"status": (), "verify": ("--quiet",)}
+_ALSO: dict[object, Sequence[str]] = {"status": (), "verify": ("--quiet",), "merge": ("--quiet",)}
 
 
 @dataclass(frozen=True)

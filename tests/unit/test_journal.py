@@ -229,3 +229,17 @@ def test_what_is_empty_is_not_written(tmp_path: Path) -> None:
     write(tmp_path / "run.jsonl", Record("a", "key", "ok", data={"frames": 1}))
     line = json.loads((tmp_path / "run.jsonl").read_bytes())
     assert set(line) == {"clip_id", "key", "status", "data", "crc"}
+
+
+def test_lines_are_copied_as_they_stand_those_of_other_clips_and_damaged_ones_are_not(tmp_path: Path) -> None:
+    path, copy = tmp_path / "run.jsonl", tmp_path / "copy.jsonl"
+    older = json.dumps({"clip_id": "old", "key": "k", "status": "ok"}).encode() + b"\n"
+    write(path, DONE, FAILED, replace(DONE, key="later"), replace(DONE, clip_id="c"))
+    lines = path.read_bytes().splitlines(keepends=True)
+    rotten = lines[2].replace(b'"ok"', b'"OK"')
+    path.write_bytes(b"".join([*lines, older, rotten, b"no record\n", lines[0][:40]]))
+    with copy.open("wb") as stream:
+        Journal(path).copy_records(stream, {"a", "b", "old"})
+        Journal(tmp_path / "none").copy_records(stream, {"a"})
+    assert copy.read_bytes() == b"".join([*lines[:3], older])
+    assert Journal(copy).read()["a"].key == "later"

@@ -39,6 +39,7 @@ def cli() -> None:
                    mocrop-prep shard work/
     Look at it:    mocrop-prep status work/ ; mocrop-prep preview work/
     Before it:     mocrop-prep run videos/ work/ --dry-run
+    In parts:      mocrop-prep run videos/ work/ --num-parts 8 --part 0 ; ... ; mocrop-prep merge work/
     Train:         mocrop-train --shards work/shards/foreground --out runs/first
 
     videos/ holds one folder per class. Every command can be stopped, or killed, at any time: the same command

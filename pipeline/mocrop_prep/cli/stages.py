@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from mocrop_prep.cli.group import BAD_USAGE, OK, SOME_FAILED, checked, cli, opened
+from mocrop_prep.cli.group import BAD_USAGE, OK, SOME_FAILED, checked, cli
+from mocrop_prep.cli.places import made_place, only_manifest, opened_place, part_notes
 from mocrop_prep.config import (
     ClipSettings,
     CropSettings,
@@ -24,11 +25,13 @@ from mocrop_prep.options import (
     common_options,
     limit_option,
     name_option,
+    part_options,
     settings_options,
     source_argument,
     work_options,
     workdir_argument,
 )
+from mocrop_prep.parts import note_part
 
 if TYPE_CHECKING:  # heavy modules load with the command that needs them: `--help` must be quick
     from mocrop_manifests import Clip
@@ -45,6 +48,7 @@ if TYPE_CHECKING:  # heavy modules load with the command that needs them: `--hel
 @name_option("the crop manifest and the shard set")
 @click.option("--keep", is_flag=True, help="Keep the transcoded clips and the motion vectors in WORKDIR.")
 @checksum_option
+@part_options
 @work_options
 @common_options
 def run(source: Path, workdir: Path, name: str | None, keep: bool, **values: Any) -> int:
@@ -78,6 +82,7 @@ def run(source: Path, workdir: Path, name: str | None, keep: bool, **values: Any
 @workdir_argument
 @settings_options(ClipSettings, TranscodeSettings, RunSettings)
 @checksum_option
+@part_options
 @work_options
 @common_options
 def transcode(source: Path, workdir: Path, **values: Any) -> int:
@@ -96,6 +101,7 @@ def transcode(source: Path, workdir: Path, **values: Any) -> int:
 @workdir_argument
 @settings_options(RunSettings)
 @limit_option
+@part_options
 @work_options
 @common_options
 def extract(workdir: Path, **values: Any) -> int:
@@ -110,6 +116,7 @@ def extract(workdir: Path, **values: Any) -> int:
 @settings_options(CropSettings, RunSettings)
 @name_option("the crop manifest")
 @limit_option
+@part_options
 @work_options
 @common_options
 def crop(workdir: Path, name: str | None, **values: Any) -> int:
@@ -148,6 +155,7 @@ def crop(workdir: Path, name: str | None, **values: Any) -> int:
 @settings_options(ShardSettings, RunSettings)
 @click.option("--name", help="Name of the shard set; default is the crop manifest's.")
 @limit_option
+@part_options
 @work_options
 @common_options
 def shard(workdir: Path, crops: str | None, name: str | None, **values: Any) -> int:
@@ -162,8 +170,8 @@ def shard(workdir: Path, crops: str | None, name: str | None, **values: Any) -> 
     from mocrop_prep import workflow
 
     settings = checked(ShardSettings, values)
-    home = opened(workdir)
-    crops = crops or _only_manifest(home)
+    home = opened_place(workdir, values)
+    crops = crops or only_manifest(home)
     name = check_name(name or crops)
     return _in_workdir(
         workdir, values, lambda session: workflow.ShardStage(session, settings, crops=crops, name=name)
@@ -174,6 +182,8 @@ def _from_source(
     source: Path, workdir: Path, values: dict[str, Any], stage: Callable[[Session], Stage]
 ) -> int:
     """Find the clips first, then make the WORKDIR: a bad SOURCE leaves nothing behind."""
+    from mocrop_manifests.crops import class_names
+
     from mocrop_prep.clips import find_clips
     from mocrop_prep.workdir import make_workdir
     from mocrop_prep.workflow import save_clips
@@ -181,6 +191,7 @@ def _from_source(
     wanted, run = checked(ClipSettings, values), checked(RunSettings, values)
     if wanted.limit and values["prune"]:
         raise UsageError("--prune with --limit would remove what is done of all the other clips; drop one")
+    part, root = made_place(workdir, values)
     found = find_clips(
         source,
         train_lists=[Path(path) for path in wanted.train_list],
@@ -192,24 +203,28 @@ def _from_source(
         seed=wanted.seed,
         limit=wanted.limit,
     )
-    home = make_workdir(workdir, found.root, searched=source.is_dir(), make=not values["dry_run"])
+    clips = part.share(found.clips) if part else found.clips
+    home = make_workdir(root, found.root, searched=source.is_dir(), make=not values["dry_run"])
     if not values["quiet"]:
-        for note in found.notes:
+        for note in (*found.notes, *part_notes(part, clips, found.clips)):
             click.echo(f"note: {note}", err=True)
-    session = _session(home, found.clips, run, values)
+    session = _session(home, clips, run, values)
     if values["dry_run"]:
         return _foresee(stage(session), session)
     with home.lock():
-        save_clips(home, found.clips)
+        if part:
+            classes = class_names({clip.label: clip.label_name for clip in found.clips})
+            note_part(home.root, part, found.clips, classes)
+        save_clips(home, clips)
         status = _carry_out(stage(session), session)
-        _stale(session, found.clips, prune=values["prune"])
+        _stale(session, clips, prune=values["prune"])
         return status
 
 
 def _in_workdir(workdir: Path, values: dict[str, Any], stage: Callable[[Session], Stage]) -> int:
     from mocrop_prep.clips import spread
 
-    home, run = opened(workdir), checked(RunSettings, values)
+    home, run = opened_place(workdir, values), checked(RunSettings, values)
     with nullcontext() if values["dry_run"] else home.lock():
         clips = home.read_clips()
         wanted = spread(clips, values["limit"]) if values["limit"] else clips
@@ -287,12 +302,3 @@ def _check_grid(settings: CropSettings) -> None:
     from mocrop_prep.methods import grid_of
 
     grid_of(settings)
-
-
-def _only_manifest(home: Workdir) -> str:
-    names = home.manifest_names()
-    if len(names) == 1:
-        return names[0]
-    if not names:
-        raise UsageError(f"{home.root} has no crop manifest: run `mocrop-prep crop {home.root}` first")
-    raise UsageError(f"{home.root} has several crop manifests: choose one with --crops ({', '.join(names)})")
