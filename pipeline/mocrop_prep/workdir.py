@@ -19,6 +19,7 @@ from mocrop_manifests.files import publish_text, sweep
 from mocrop_prep.config import TABLES, Settings
 from mocrop_prep.errors import UsageError
 from mocrop_prep.journal import Journal
+from mocrop_prep.remote import Location, location
 
 T = TypeVar("T", bound=Settings)
 
@@ -33,7 +34,7 @@ class Workdir:
     """A folder that belongs to the pipeline; `source` is the folder that clip paths are relative to."""
 
     root: Path
-    source: Path
+    source: Location
 
     @property
     def clips_csv(self) -> Path:
@@ -180,7 +181,7 @@ def open_workdir(root: Path) -> Workdir:
             raise UsageError(
                 f"{root} was made by another release (version {body['version']} of {body['format']})"
             )
-        return Workdir(root, Path(body["source"]))
+        return Workdir(root, location(body["source"]))
     except PermissionError as error:
         raise UsageError(f"{error.filename} cannot be read: {error.strerror}") from None
     except (OSError, ValueError, KeyError, TypeError):
@@ -189,14 +190,14 @@ def open_workdir(root: Path) -> Workdir:
         ) from None
 
 
-def make_workdir(root: Path, source: Path, *, searched: bool = True, make: bool = True) -> Workdir:
+def make_workdir(root: Path, source: Location, *, searched: bool = True, make: bool = True) -> Workdir:
     """Open a WORKDIR for `source`, or make it; raises UsageError if the folder is not free for it.
 
     A folder with files of somebody else, or a WORKDIR of another source, is refused and left as it is; so is
     one inside a source that is `searched` for videos, which would find its own. Without `make` nothing is
     written: a folder that is not there yet stays away.
     """
-    source = source.resolve()
+    source = source.resolve() if isinstance(source, Path) else source
     marker = root / "journal" / "workdir.json"
     if marker.exists():
         workdir = open_workdir(root)
@@ -207,7 +208,7 @@ def make_workdir(root: Path, source: Path, *, searched: bool = True, make: bool 
         if make:
             _check_writable(root)
         return workdir
-    if searched and (root.resolve() == source or source in root.resolve().parents):
+    if searched and source in (root.resolve(), *root.resolve().parents):
         raise UsageError(f"{root} lies inside SOURCE; take a WORKDIR elsewhere")
     try:
         _refuse_foreign_files(root)

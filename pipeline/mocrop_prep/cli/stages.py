@@ -4,12 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from contextlib import nullcontext
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
-from mocrop_prep.cli.group import BAD_USAGE, OK, SOME_FAILED, checked, cli, opened
+from mocrop_prep.cli.group import BAD_USAGE, OK, SOME_FAILED, checked, cli, on_disk, opened
 from mocrop_prep.config import (
     ClipSettings,
     CropSettings,
@@ -31,8 +30,11 @@ from mocrop_prep.options import (
 )
 
 if TYPE_CHECKING:  # heavy modules load with the command that needs them: `--help` must be quick
+    from collections.abc import Mapping
+
     from mocrop_manifests import Clip
 
+    from mocrop_prep.remote import Location, State
     from mocrop_prep.workdir import Workdir
     from mocrop_prep.workflow import Session, StageReport
     from mocrop_prep.workflow.stage import Stage
@@ -47,17 +49,20 @@ if TYPE_CHECKING:  # heavy modules load with the command that needs them: `--hel
 @checksum_option
 @work_options
 @common_options
-def run(source: Path, workdir: Path, name: str | None, keep: bool, **values: Any) -> int:
+def run(source: Location, workdir: Location, name: str | None, keep: bool, **values: Any) -> int:
     """Do all four stages, fused: SOURCE to shards in WORKDIR, each clip decoded once.
 
     SOURCE is a folder with one folder per class, a CSV with the columns path,label[,split][,group], or a
-    folder with official lists (--train-list, --test-list of UCF101, HMDB51 or Kinetics).
+    folder with official lists (--train-list, --test-list of UCF101, HMDB51 or Kinetics). SOURCE and WORKDIR
+    may be URLs of a store: videos are streamed one by one, and a working copy on disk (--local) is kept up
+    to date there.
 
     \b
     Examples:
       mocrop-prep run UCF-101/ work/ --holdout-groups 1-7
       mocrop-prep run UCF-101/ work/ --train-list trainlist01.txt --test-list testlist01.txt
       mocrop-prep run clips.csv work/ --method mocrop-v2 --setting efficiency --name v2-192
+      mocrop-prep run s3://bucket/videos s3://bucket/work --jobs 16
     """
     from mocrop_prep import workflow
 
@@ -70,7 +75,7 @@ def run(source: Path, workdir: Path, name: str | None, keep: bool, **values: Any
     def stage(session: Session) -> Stage:
         return workflow.RunStage(session, transcode, crop, shard, name=name, keep=keep)
 
-    return _from_source(source, workdir, values, stage)
+    return _from_source(source, workdir, values, stage, whole=(f"shards/{name}/",))
 
 
 @cli.command()
@@ -80,7 +85,7 @@ def run(source: Path, workdir: Path, name: str | None, keep: bool, **values: Any
 @checksum_option
 @work_options
 @common_options
-def transcode(source: Path, workdir: Path, **values: Any) -> int:
+def transcode(source: Location, workdir: Location, **values: Any) -> int:
     """Stage 1: make plain H.264 of every clip of SOURCE, in WORKDIR/transcoded.
 
     The result is yuv420p with a fixed GOP, no B-frames, one reference, square pixels, upright, without
@@ -98,11 +103,11 @@ def transcode(source: Path, workdir: Path, **values: Any) -> int:
 @limit_option
 @work_options
 @common_options
-def extract(workdir: Path, **values: Any) -> int:
+def extract(workdir: Location, **values: Any) -> int:
     """Stage 2: write every motion vector of every clip to WORKDIR/motion, as Parquet."""
     from mocrop_prep import workflow
 
-    return _in_workdir(workdir, values, workflow.ExtractStage)
+    return _in_workdir(workdir, values, workflow.ExtractStage, whole=("transcoded/",))
 
 
 @cli.command()
@@ -112,7 +117,7 @@ def extract(workdir: Path, **values: Any) -> int:
 @limit_option
 @work_options
 @common_options
-def crop(workdir: Path, name: str | None, **values: Any) -> int:
+def crop(workdir: Location, name: str | None, **values: Any) -> int:
     """Stage 3: choose one crop per clip, in WORKDIR/crops/NAME.csv.
 
     \b
@@ -139,7 +144,11 @@ def crop(workdir: Path, name: str | None, **values: Any) -> int:
     settings = checked(CropSettings, values)
     name = check_name(name or settings.method)
     _check_grid(settings)
-    return _in_workdir(workdir, values, lambda session: workflow.CropStage(session, settings, name))
+
+    def stage(session: Session) -> Stage:
+        return workflow.CropStage(session, settings, name)
+
+    return _in_workdir(workdir, values, stage, whole=("motion/",))
 
 
 @cli.command()
@@ -150,7 +159,7 @@ def crop(workdir: Path, name: str | None, **values: Any) -> int:
 @limit_option
 @work_options
 @common_options
-def shard(workdir: Path, crops: str | None, name: str | None, **values: Any) -> int:
+def shard(workdir: Location, crops: str | None, name: str | None, **values: Any) -> int:
     """Stage 4: write the cropped frames to WORKDIR/shards/NAME.
 
     \b
@@ -162,54 +171,76 @@ def shard(workdir: Path, crops: str | None, name: str | None, **values: Any) -> 
     from mocrop_prep import workflow
 
     settings = checked(ShardSettings, values)
-    home = opened(workdir)
-    crops = crops or _only_manifest(home)
-    name = check_name(name or crops)
-    return _in_workdir(
-        workdir, values, lambda session: workflow.ShardStage(session, settings, crops=crops, name=name)
-    )
+
+    def stage(session: Session) -> Stage:
+        manifest = crops or _only_manifest(session.workdir)
+        return workflow.ShardStage(session, settings, crops=manifest, name=check_name(name or manifest))
+
+    return _in_workdir(workdir, values, stage, whole=("transcoded/", f"shards/{name or crops or ''}"))
 
 
 def _from_source(
-    source: Path, workdir: Path, values: dict[str, Any], stage: Callable[[Session], Stage]
+    source: Location,
+    workdir: Location,
+    values: dict[str, Any],
+    stage: Callable[[Session], Stage],
+    whole: tuple[str, ...] = (),
 ) -> int:
     """Find the clips first, then make the WORKDIR: a bad SOURCE leaves nothing behind."""
     from mocrop_prep.clips import find_clips
+    from mocrop_prep.remote import location
+    from mocrop_prep.remote.session import Errand, check_places
     from mocrop_prep.workdir import make_workdir
     from mocrop_prep.workflow import save_clips
 
     wanted, run = checked(ClipSettings, values), checked(RunSettings, values)
     if wanted.limit and values["prune"]:
         raise UsageError("--prune with --limit would remove what is done of all the other clips; drop one")
+    check_places(source, workdir, run.backend)
     found = find_clips(
         source,
-        train_lists=[Path(path) for path in wanted.train_list],
-        val_lists=[Path(path) for path in wanted.val_list],
-        test_lists=[Path(path) for path in wanted.test_list],
+        train_lists=[location(path) for path in wanted.train_list],
+        val_lists=[location(path) for path in wanted.val_list],
+        test_lists=[location(path) for path in wanted.test_list],
         list_split=wanted.list_split,
         holdout_groups=wanted.holdout_groups,
         val_fraction=wanted.val_fraction,
         seed=wanted.seed,
         limit=wanted.limit,
     )
-    home = make_workdir(workdir, found.root, searched=source.is_dir(), make=not values["dry_run"])
-    if not values["quiet"]:
-        for note in found.notes:
-            click.echo(f"note: {note}", err=True)
-    session = _session(home, found.clips, run, values)
-    if values["dry_run"]:
-        return _foresee(stage(session), session)
-    with home.lock():
-        save_clips(home, found.clips)
-        status = _carry_out(stage(session), session)
-        _stale(session, found.clips, prune=values["prune"])
-        return status
+    dry = values["dry_run"]
+    with on_disk(workdir, values, Errand(makes=True, changes=not dry, whole=() if dry else whole)) as folder:
+        home = make_workdir(folder, found.root, searched=found.root == source, make=not dry)
+        if not values["quiet"]:
+            for note in found.notes:
+                click.echo(f"note: {note}", err=True)
+        session = _session(home, found.clips, run, values, found.states)
+        if dry:
+            return _foresee(stage(session), session)
+        with home.lock():
+            save_clips(home, found.clips)
+            status = _carry_out(stage(session), session)
+            _stale(session, found.clips, prune=values["prune"])
+            return status
 
 
-def _in_workdir(workdir: Path, values: dict[str, Any], stage: Callable[[Session], Stage]) -> int:
+def _in_workdir(
+    workdir: Location,
+    values: dict[str, Any],
+    stage: Callable[[Session], Stage],
+    whole: tuple[str, ...],
+) -> int:
+    from mocrop_prep.remote.session import Errand
+
+    dry = values["dry_run"]
+    with on_disk(workdir, values, Errand(changes=not dry, whole=() if dry else whole)) as folder:
+        return _in_folder(opened(folder), values, stage)
+
+
+def _in_folder(home: Workdir, values: dict[str, Any], stage: Callable[[Session], Stage]) -> int:
     from mocrop_prep.clips import spread
 
-    home, run = opened(workdir), checked(RunSettings, values)
+    run = checked(RunSettings, values)
     with nullcontext() if values["dry_run"] else home.lock():
         clips = home.read_clips()
         wanted = spread(clips, values["limit"]) if values["limit"] else clips
@@ -222,10 +253,16 @@ def _in_workdir(workdir: Path, values: dict[str, Any], stage: Callable[[Session]
         return status
 
 
-def _session(home: Workdir, clips: list[Clip], run: RunSettings, values: dict[str, Any]) -> Session:
+def _session(
+    home: Workdir,
+    clips: list[Clip],
+    run: RunSettings,
+    values: dict[str, Any],
+    listed: Mapping[str, State] | None = None,
+) -> Session:
     from mocrop_prep.workflow import Session
 
-    return Session(home, clips, run, values["quiet"], values.get("checksum", False))
+    return Session(home, clips, run, values["quiet"], values.get("checksum", False), listed or {})
 
 
 def _foresee(stage: Stage, session: Session) -> int:

@@ -26,6 +26,7 @@ from mocrop_prep.geometry import Box
 from mocrop_prep.methods import Choice
 from mocrop_prep.pictures import crop_bgr
 from mocrop_prep.preview.arrows import NO_FLOW, Flow, flow_of, moving
+from mocrop_prep.remote.fetch import readable
 from mocrop_prep.stages.crop import clip_chooser
 from mocrop_prep.stages.shard import box_of
 from mocrop_prep.stages.transcode import transcode_clip
@@ -185,7 +186,8 @@ def _video(workdir: Workdir, clip: Clip, settings: TranscodeSettings | None) -> 
         )
     with tempfile.TemporaryDirectory(prefix="mocrop-preview-") as folder:
         video = Path(folder) / "clip.mp4"
-        transcode_clip(source_path(workdir.source, clip), video, settings)
+        with readable(source_path(workdir.source, clip), Path(folder)) as source:
+            transcode_clip(source, video, settings)
         yield video
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import stat
 from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from dataclasses import asdict, dataclass
@@ -14,6 +13,8 @@ from mocrop_manifests.files import publish, sha256, temporary_beside
 
 from mocrop_prep.config import CropSettings, ShardSettings, TranscodeSettings
 from mocrop_prep.errors import ClipError
+from mocrop_prep.remote import Location
+from mocrop_prep.remote.fetch import at_hand
 from mocrop_prep.stages.crop import crop_clip
 from mocrop_prep.stages.extract import extract_clip
 from mocrop_prep.stages.fused import fuse_clip
@@ -30,7 +31,7 @@ class FusedJob:
     """
 
     clip: Clip
-    source: Path
+    source: Location
     video: Path
     motion: Path
     sample: Path
@@ -41,10 +42,10 @@ class FusedJob:
     kept: Mapping[str, Any]
 
 
-def transcode_to(source: Path, target: Path, settings: TranscodeSettings) -> dict[str, Any]:
+def transcode_to(source: Location, target: Path, settings: TranscodeSettings) -> dict[str, Any]:
     """Publish a transcoded clip; return the stage's report with bytes and sha256, and what the source was."""
-    with _told_of_failures({"source": _state(source)}) as known:
-        return _transcode(source, target, settings) | known
+    with at_hand(source, target.parent) as (video, state), _told_of_failures({"source": state}) as known:
+        return _transcode(video, target, settings) | known
 
 
 def extract_to(video: Path, video_sha256: str, target: Path) -> dict[str, Any]:
@@ -76,15 +77,18 @@ def fuse_to(job: FusedJob) -> dict[str, Any]:
     if job.kept and _is(job.video, job.kept["sha256"]):
         with _told_of_failures({name: job.kept[name] for name in ("damaged", "source")}) as known:
             return _fuse_video(job, job.video) | known
-    with _told_of_failures({"source": _state(job.source)}) as known, ExitStack() as stack:
+    with ExitStack() as stack:
+        with _blame("transcode"):
+            source, state = stack.enter_context(at_hand(job.source, job.sample.parent))
+        known = stack.enter_context(_told_of_failures({"source": state}))
         with _blame("transcode"):
             if job.keep:
                 video = job.video
-                report = _transcode(job.source, video, job.transcode)
+                report = _transcode(source, video, job.transcode)
                 known["transcode"] = report | known
             else:
                 video = stack.enter_context(temporary_beside(job.sample.with_suffix(".mp4")))
-                report = transcode_clip(job.source, video, job.transcode)
+                report = transcode_clip(source, video, job.transcode)
         known["damaged"] = report["damaged"]
         return _fuse_video(job, video) | known
 
@@ -118,16 +122,6 @@ def _told_of_failures(known: dict[str, Any]) -> Iterator[dict[str, Any]]:
     except ClipError as error:
         error.data = known | error.data
         raise
-
-
-def _state(source: Path) -> dict[str, Any]:
-    try:
-        status = source.stat()
-        if not stat.S_ISREG(status.st_mode):
-            return {}
-        return {"bytes": status.st_size, "mtime_ns": status.st_mtime_ns, "sha256": sha256(source)}
-    except OSError:  # the stage says what is wrong with it
-        return {}
 
 
 @contextmanager
