@@ -45,8 +45,8 @@ def cli() -> None:
     Train:         mocrop-train --shards work/shards/foreground --out runs/first
 
     videos/ holds one folder per class. It and work/ may be URLs, such as s3://bucket/videos. Every command
-    can be stopped, or killed, at any time: the same command goes on where it was. Exit status: 0 all clips are ok, 1 some failed (the rest are done), 2 nothing could
-    be done.
+    can be stopped, or killed, at any time: the same command goes on where it was. Exit status: 0 all clips
+    are ok, 1 some failed (the rest are done), 2 nothing could be done.
     """
 
 

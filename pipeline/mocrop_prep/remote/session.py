@@ -175,7 +175,7 @@ def _faults(mirror: Mirror) -> Iterator[None]:
 
 
 def _release(claim: Claim, error: BaseException | None) -> None:
-    """Give a WORKDIR free; where it cannot be reached, the claim is void in a while, at once for this copy."""
+    """Give a WORKDIR free; where it cannot be reached, the claim is void in a while."""
     if error is None or not isinstance(error.__cause__, store.StoreError):
         with suppress(OSError, UsageError):
             claim.check()

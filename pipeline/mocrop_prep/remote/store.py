@@ -10,7 +10,7 @@ import errno
 import hashlib
 import time
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import AbstractContextManager
 from datetime import datetime
@@ -28,6 +28,8 @@ HANDS = 8
 """Requests at a time: a store answers many as fast as one."""
 _WAITS = (0.5, 2.0)  # seconds before another try; the stores' libraries have tries of their own
 _CHUNK = 1 << 20
+_S3 = ("s3", "s3a")
+_WITH_BUCKETS = (*_S3, "gs", "gcs")
 _FEW = 20  # up to so many files of a folder are asked for one by one
 _LASTING = {
     FileNotFoundError: (errno.ENOENT, "no such file"),
@@ -49,21 +51,20 @@ def listing(folder: Url) -> dict[str, State]:
 
     The folders right below it are listed side by side.
     """
-    files, system, path = _system(folder)
-    try:
-        top = _asked(folder, lambda: system.ls(path, detail=True))
-    except FileNotFoundError:  # stores have no empty folders
-        _check_bucket(folder, system, path)
+    path, top = _entries(folder)
+    if top is None:  # stores have no empty folders
+        _check_bucket(folder)
         return {}
-    parts = [info["name"] for info in top if info["type"] == "directory" and info["name"].strip("/") != path]
-    found = _states(path, {info["name"]: info for info in top})
+    found = _states(path, top)
+    parts = [info["name"].removeprefix(path).strip("/") for info in top if info["type"] == "directory"]
     with ThreadPoolExecutor(HANDS) as hands:
-        calls = [
-            hands.submit(_asked, files / part, lambda part=part: system.find(part, detail=True))
-            for part in parts
-        ]
-        for call in calls:
-            found |= _states(path, call.result())
+        for part in hands.map(lambda part: _below(folder, part), [part for part in parts if part]):
+            found |= part
+        unknown = [
+            name for name, (size, tag) in found.items() if size == 0 and not tag
+        ]  # web servers tell little
+        asked = hands.map(lambda name: state(folder / name), unknown)
+        found |= {name: known for name, known in zip(unknown, asked, strict=True) if known is not None}
     return found
 
 
@@ -75,22 +76,24 @@ def states(urls: Iterable[Url]) -> dict[Url, State | None]:
     folders: dict[Url, list[Url]] = defaultdict(list)
     for url in urls:
         folders[url.parent].append(url)
+    found: dict[Url, State | None] = {}
     with ThreadPoolExecutor(HANDS) as hands:
-        found: dict[Url, State | None] = {}
-        single: list[Url] = []
-        for folder, inside in folders.items():
-            if len(inside) > _FEW:
-                there = _folder_states(folder)
-                found |= {url: there.get(url.name) for url in inside}
-            else:
-                single += inside
-        found |= dict(zip(single, hands.map(_state_or_none, single), strict=True))
+        for part in hands.map(_inside, folders, folders.values()):
+            found |= part
     return found
+
+
+def _inside(folder: Url, urls: Sequence[Url]) -> dict[Url, State | None]:
+    if len(urls) <= _FEW:
+        return {url: _state_or_none(url) for url in urls}
+    path, top = _entries(folder)
+    there = _states(path, top or [])
+    return {url: there.get(url.name) for url in urls}
 
 
 def state(url: Url) -> State | None:
     """Return the state of a file, or None if there is none; raises OSError."""
-    _, system, path = _system(url)
+    system, path = _system(url)
     try:
         info = _asked(url, lambda: system.info(path))
     except (FileNotFoundError, IsADirectoryError):
@@ -109,7 +112,7 @@ def read(place: Location) -> bytes:
     """Return the content of a file; raises OSError."""
     if isinstance(place, Path):
         return place.read_bytes()
-    _, system, path = _system(place)
+    system, path = _system(place)
     content: bytes = _asked(place, lambda: system.cat_file(path))
     return content
 
@@ -131,14 +134,14 @@ def digest(place: Location) -> str:
 
 def opened(place: Url) -> AbstractContextManager[IO[bytes]]:
     """Return a file to read from, which fetches what is read of it and little more."""
-    _, system, path = _system(place)
+    system, path = _system(place)
     stream: AbstractContextManager[IO[bytes]] = system.open(path, "rb", block_size=_CHUNK)
     return stream
 
 
 def download(url: Url, target: Path) -> str:
     """Stream an object to a file on disk; return its hexadecimal SHA-256. Raises OSError."""
-    _, system, path = _system(url)
+    system, path = _system(url)
 
     def stream() -> str:
         system.get_file(path, str(target))
@@ -149,7 +152,7 @@ def download(url: Url, target: Path) -> str:
 
 def upload(source: Path, url: Url) -> State:
     """Publish a file whole, in place of what is there; return the state that it then has. Raises OSError."""
-    _, system, path = _system(url)
+    system, path = _system(url)
 
     def send() -> State:
         system.put_file(str(source), path)
@@ -160,32 +163,34 @@ def upload(source: Path, url: Url) -> State:
 
 def write(url: Url, content: bytes, *, new: bool = False) -> None:
     """Publish bytes; with `new` FileExistsError is raised if something is there, where the store can tell."""
-    _, system, path = _system(url)
+    system, path = _system(url)
     _asked(url, lambda: system.pipe_file(path, content, mode="create" if new else "overwrite"))
 
 
 def delete(url: Url) -> None:
     """Remove an object; one that is not there is no error."""
-    _, system, path = _system(url)
+    system, path = _system(url)
     try:
         _asked(url, lambda: system.rm_file(path))
     except FileNotFoundError:
         return
 
 
-def _system(url: Url) -> tuple[Url, Any, str]:
-    """Return the root of a URL's store as a URL, its file system, and the path there; raises UsageError."""
+def _system(url: Url) -> tuple[Any, str]:
+    """Return the file system of a URL, one for each thread, and the path there; raises UsageError."""
     try:
         from fsspec.core import url_to_fs
 
-        # listings are kept here, in a fraction of the memory, and nothing may be seen as it once was
-        system, path = url_to_fs(url.text, use_listings_cache=False)
+        # what is listed is kept by us, in a fraction of the memory; some others need theirs
+        options = {"use_listings_cache": False} if url.scheme in _S3 else {}
+        system, path = url_to_fs(url.text, **options)
     except ImportError as error:
-        extra = "s3" if url.scheme in ("s3", "s3a") else "urls"
-        raise UsageError(f"{url}: {error}; try `pip install 'mocrop[{extra}]'`") from None
+        extra = "urls" if error.name == "fsspec" else "s3" if url.scheme in _S3 else ""
+        how = f": `pip install 'mocrop[{extra}]'`" if extra else ""
+        raise UsageError(f"{url}: {error}{how}") from None
     except ValueError as error:
         raise UsageError(f"{url}: {error}; expected a URL such as s3://bucket/folder, or a path") from None
-    return Url(f"{url.scheme}:/"), system, path.rstrip("/")
+    return system, path.rstrip("/")
 
 
 def _asked(url: Url, call: Callable[[], T]) -> T:
@@ -208,25 +213,37 @@ def _asked(url: Url, call: Callable[[], T]) -> T:
     raise ValueError("no try was made")
 
 
-def _check_bucket(folder: Url, system: Any, path: str) -> None:
+def _check_bucket(folder: Url) -> None:
     """Raise FileNotFoundError if not even the bucket of a folder is there, where the store has buckets."""
-    bucket = path.strip("/").partition("/")[0]
-    if folder.scheme != "memory" and not _asked(folder, lambda: system.exists(bucket)):
+    system, path = _system(folder)
+    bucket = path.partition("/")[0]
+    if folder.scheme in _WITH_BUCKETS and not _asked(folder, lambda: system.exists(bucket)):
         raise FileNotFoundError(errno.ENOENT, f"there is no {bucket}", str(folder))
 
 
-def _folder_states(folder: Url) -> dict[str, State]:
-    _, system, path = _system(folder)
+def _entries(folder: Url) -> tuple[str, list[Mapping[str, Any]] | None]:
+    """Return the path of a folder in its store, and what is right below it; None if there is nothing."""
+    system, path = _system(folder)
+    system.invalidate_cache()
     try:
-        return _states(path, {info["name"]: info for info in _asked(folder, lambda: system.ls(path))})
-    except (FileNotFoundError, PermissionError):
-        return {}
+        return path, _asked(folder, lambda: list(system.ls(path, detail=True)))
+    except FileNotFoundError:
+        return path, None
 
 
-def _states(folder: str, infos: Mapping[str, Mapping[str, Any]]) -> dict[str, State]:
+def _below(folder: Url, part: str) -> dict[str, State]:
+    """Return the states of all files in one of the folders in a folder."""
+    system, path = _system(folder)
+    found = _asked(folder / part, lambda: system.find(f"{path}/{part}", detail=True))
+    system.invalidate_cache()
+    return _states(path, found.values())
+
+
+def _states(folder: str, infos: Iterable[Mapping[str, Any]]) -> dict[str, State]:
     """Return the states of the files among what a listing found, by their names below the folder."""
     found = {}
-    for name, info in infos.items():
+    for info in infos:
+        name = info["name"]
         below = name.removeprefix(f"{folder}/")
         # an object whose name ends with / stands for a folder
         if info["type"] == "file" and below != name and not name.endswith("/"):
@@ -239,5 +256,7 @@ def _state(info: Mapping[str, Any]) -> State:
     if tag is None:
         tag = next((info[key] for key in _TIMES if info.get(key)), "")
     if isinstance(tag, datetime):
-        return int(info["size"]), int(tag.timestamp() * 1e9)
+        tag = tag.timestamp()
+    if isinstance(tag, float):
+        return int(info["size"] or 0), int(tag * 1e9)
     return int(info["size"] or 0), str(tag).strip('"')
