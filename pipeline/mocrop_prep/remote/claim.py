@@ -37,12 +37,13 @@ class Claim:
         """
         with contextlib.suppress(FileExistsError):
             store.write(self._place, self._body(), new=True)
-        self._refuse_others()
-        self.renew()
-        self._refuse_others()  # where a store cannot make an object only if it is new, two may have made it
+        self._refuse_others(void=True)
+        store.write(self._place, self._body())
+        self.check()  # where a store cannot make an object only if it is new, two may have made it
 
     def renew(self) -> None:
-        """Say that the holder is alive; raises OSError."""
+        """Say that the holder is alive; raises UsageError as `check` does, and OSError."""
+        self.check()
         store.write(self._place, self._body())
 
     def check(self) -> None:
@@ -58,7 +59,7 @@ class Claim:
         holder = {"owner": self._owner, "host": platform.node(), "process": os.getpid(), "time": now}
         return json.dumps(holder).encode()
 
-    def _refuse_others(self, *, void: bool = True) -> None:
+    def _refuse_others(self, *, void: bool) -> None:
         try:
             holder = json.loads(store.read(self._place))
             age = time.time() - datetime.fromisoformat(holder["time"]).timestamp()

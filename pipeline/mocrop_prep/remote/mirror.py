@@ -18,6 +18,7 @@ from typing import TypeVar
 from mocrop_manifests.files import TEMPORARY, make_folder, publish, sha256, temporary_beside
 
 from mocrop_prep.errors import UsageError
+from mocrop_prep.progress import Progress
 from mocrop_prep.remote import store
 from mocrop_prep.remote.claim import CLAIM
 from mocrop_prep.remote.notes import ELSEWHERE, Note, Notes, Stamp
@@ -50,9 +51,9 @@ class Mirror:
     ours is put aside.
     """
 
-    def __init__(self, url: Url, home: Path, notes: Notes) -> None:
+    def __init__(self, url: Url, home: Path, notes: Notes, *, quiet: bool) -> None:
         self.url, self.work = url, home / "work"
-        self._home, self._notes = home, notes
+        self._home, self._notes, self._quiet = home, notes, quiet
         self.put_aside: list[str] = []
 
     def pull(self, whole: tuple[str, ...], *, must_exist: bool) -> None:
@@ -80,7 +81,8 @@ class Mirror:
         def take(name: str) -> None:
             self._take(name, there[name], here.get(name), noted.get(name), _is_wanted(name, whole))
 
-        _side_by_side(take, due)
+        with Progress("fetch", len(due), quiet=self._quiet, unit="file") as progress:
+            _side_by_side(take, due, progress)
         for name in noted.keys() - there.keys():
             if here.get(name) == noted[name].stamp:
                 (self.work / name).unlink()
@@ -93,17 +95,14 @@ class Mirror:
         it was broken off, removes nothing there and leaves the shard sets as they are: until a set is whole
         here, the old one is whole there.
         """
-        frozen = self._freeze()
-        here = {name: stamp for name, (stamp, _) in frozen.items()}
-        here |= {name: stamp for name, stamp in _scan(self.work).items() if name not in frozen}
+        frozen = {} if only else self._freeze()
+        here = _scan(self.work) | {name: stamp for name, (stamp, _) in frozen.items()}
         noted = self._notes.all()
-        changed = {
-            name
-            for name, stamp in here.items()
-            if (name not in noted or noted[name].stamp != stamp)
-            and (final or not name.startswith("shards/"))
-            and (not only or name.startswith(only))
-        }
+        changed = {name for name, stamp in here.items() if name not in noted or noted[name].stamp != stamp}
+        if not final:
+            changed = {name for name in changed if not name.startswith("shards/")}
+        if only:
+            changed = {name for name in changed if name.startswith(only)}
         gone = noted.keys() - here.keys() if final else set()
         withdrawn = self._withdraw(changed | gone, noted)
         noted |= withdrawn
@@ -113,11 +112,8 @@ class Mirror:
             path = frozen[name][1] if name in frozen else self.work / name
             return self._send(name, path, here[name], noted.get(name))
 
-        sent = 0
-        for form in _ORDER:
-            phase = sorted(name for name in changed if form.fullmatch(name))
-            changed -= set(phase)
-            sent += sum(_side_by_side(send, phase))
+        with Progress("send", len(changed), quiet=self._quiet or not final, unit="file") as progress:
+            sent = sum(sum(_side_by_side(send, phase, progress)) for phase in _phases(changed))
         _side_by_side(lambda name: store.delete(self.url / name), sorted(gone))
         self._notes.drop(gone)
         shutil.rmtree(self._home / "outgoing", ignore_errors=True)
@@ -221,6 +217,15 @@ class Mirror:
         return True
 
 
+def _phases(names: Iterable[str]) -> Iterator[list[str]]:
+    """Yield names in the order in which they are sent, those together that may be sent side by side."""
+    left = set(names)
+    for form in _ORDER:
+        phase = sorted(name for name in left if form.fullmatch(name))
+        left.difference_update(phase)
+        yield phase
+
+
 def _is_due(state: State, here: Stamp | None, note: Note | None, *, wanted: bool) -> bool:
     if note is None or note.state != state or here is None:
         return True
@@ -263,11 +268,18 @@ def _stamp(path: Path) -> Stamp:
     return status.st_size, status.st_mtime_ns
 
 
-def _side_by_side(work: Callable[[str], T], names: Iterable[str]) -> list[T]:
+def _side_by_side(
+    work: Callable[[str], T], names: Iterable[str], progress: Progress | None = None
+) -> list[T]:
     with ThreadPoolExecutor(store.HANDS) as hands:
         calls = [hands.submit(work, name) for name in names]
+        found = []
         try:
-            return [call.result() for call in calls]
+            for call in calls:
+                found.append(call.result())
+                if progress is not None:
+                    progress.advance()
+            return found
         except BaseException:  # the first fault ends it, whatever it is
             for call in calls:
                 call.cancel()

@@ -22,7 +22,7 @@ from mocrop_prep.remote.mirror import LARGE, Mirror
 from mocrop_prep.remote.notes import Notes
 from mocrop_prep.remote.urls import Location, Url
 
-_LEAST_SHARE = 20
+_LEAST_SHARE = 5
 """Between two pushes there is at least so many times what one takes: a long list of files costs little."""
 _NOTES = "mirror.sqlite"
 _IN_PROCESS = ("sequential", "threading")
@@ -83,7 +83,7 @@ def at_work(
         try:
             if not quiet:
                 click.echo(f"note: {workdir}: the working copy is {home / 'work'}", err=True)
-            mirror = Mirror(workdir, home, notes)
+            mirror = Mirror(workdir, home, notes, quiet=quiet)
             with _held(mirror, Claim(workdir, notes.owner), errand, every=every, quiet=quiet):
                 yield mirror.work
         finally:
@@ -107,7 +107,7 @@ def _held(mirror: Mirror, claim: Claim, errand: Errand, *, every: float, quiet: 
                 mirror.push(only=("reports/",), final=False)
             return
         try:
-            with _repeated(every, _Pusher(mirror)):
+            with _repeated(every, _Pusher(mirror, claim)):
                 yield
         except BaseException:  # whatever ends the work: what is done is to be had elsewhere
             with suppress(OSError, UsageError):
@@ -124,11 +124,12 @@ def _held(mirror: Mirror, claim: Claim, errand: Errand, *, every: float, quiet: 
 class _Pusher:
     """Sends what is new while the work goes on; says it once if the store cannot be reached."""
 
-    def __init__(self, mirror: Mirror) -> None:
-        self._mirror, self._told = mirror, False
+    def __init__(self, mirror: Mirror, claim: Claim) -> None:
+        self._mirror, self._claim, self._told = mirror, claim, False
 
     def __call__(self) -> None:
         try:
+            self._claim.check()
             self._mirror.push(final=False)
             self._told = False
         except OSError as error:
@@ -142,14 +143,17 @@ class _Pusher:
 
 @contextmanager
 def _repeated(seconds: float, action: Callable[[], object]) -> Iterator[None]:
-    """Do something again and again in a thread; when this ends, it has come to an end."""
+    """Do something again and again in a thread; when this ends, it has come to an end.
+
+    What is wrong for good is said in the end by what is done then.
+    """
     over = threading.Event()
 
     def repeat() -> None:
         wait = seconds
         while not over.wait(wait):
             started = time.monotonic()
-            with suppress(OSError):
+            with suppress(OSError, UsageError):
                 action()
             wait = max(seconds, _LEAST_SHARE * (time.monotonic() - started))
 

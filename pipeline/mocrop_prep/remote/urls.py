@@ -10,7 +10,7 @@ from pathlib import Path, PurePosixPath
 
 from mocrop_prep.errors import UsageError
 
-_URL = re.compile(r"(?P<scheme>[a-z][a-z0-9+.-]*)://(?P<path>.*)", re.DOTALL)
+_URL = re.compile(r"(?P<scheme>[A-Za-z][A-Za-z0-9+.-]*)://(?P<path>.*)", re.DOTALL)
 _ON_DISK = frozenset({"file", "local"})
 
 State = tuple[int, int | str]
@@ -73,14 +73,15 @@ def location(text: str) -> Location:
     match = _URL.fullmatch(text)
     if match is None:
         return Path(text)
-    if match["scheme"] in _ON_DISK:
+    scheme = match["scheme"].lower()
+    if scheme in _ON_DISK:
         return Path(match["path"])
     if "::" in text:
         raise UsageError(f"{text}: URLs in URLs are not read; expected one, such as s3://bucket/folder")
     path = match["path"].rstrip("/")
     if not path.strip("/"):
         raise UsageError(f"{text} names no folder; expected a URL such as s3://bucket/folder")
-    return Url(f"{match['scheme']}://{path}")
+    return Url(f"{scheme}://{path}")
 
 
 def is_url(text: str) -> bool:
