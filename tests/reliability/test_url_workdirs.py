@@ -343,6 +343,11 @@ def test_a_dry_run_changes_nothing_in_the_store(few: Path, bucket: Bucket, tmp_p
     assert bucket.names("work") == []
 
 
+def test_a_store_that_would_show_halves_is_no_place_for_a_workdir(few: Path, tmp_path: Path) -> None:
+    outcome = prep("run", few, "sftp://host/work", "--local", tmp_path / "copy")
+    assert (outcome.status, "are seen before they are whole" in outcome.err) == (2, True)
+
+
 def test_a_workdir_inside_its_source_is_refused(few: Path, bucket: Bucket, tmp_path: Path) -> None:
     clips = bucket.put(few, "work/clips")
     outcome = prep("run", clips, f"{clips}/work", "--local", tmp_path / "copy")
