@@ -7,8 +7,6 @@ import os
 import shutil
 import signal
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -22,6 +20,8 @@ from tests.stores import Bucket
 pytest.importorskip("fsspec", reason="fsspec is not installed: no URLs to test")
 
 LOCK = "work/journal/lock"
+CLIPS = 8
+SLOWLY = ("--quiet", "--jobs", 1, "--preset", "veryslow")
 ALONE = ("--quiet", "--backend", "sequential")
 
 
@@ -203,60 +203,67 @@ def test_a_store_that_fails_in_the_middle_is_one_line_and_the_same_command_goes_
 
 @pytest.fixture(scope="module")
 def many(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Ten clips that take a moment each."""
+    """Clips that take a moment each."""
     root = tmp_path_factory.mktemp("many") / "clips"
-    for number in range(10):
+    for number in range(CLIPS):
         film = moving_square(60, size=(320, 240), seed=number)
         encode(root / f"class{number % 2}/v_a_g{number:02d}_c01.avi", film, XVID if number % 2 else WEB)
     return root
 
 
-@contextmanager
-def killed_in_the_middle(bucket: Bucket, copy: Path, few: Path) -> Iterator[None]:
-    """Start a run in a process of its own, and kill it when the store has records of some clips."""
-    options = ("--quiet", "--jobs", 1, "--preset", "veryslow", "--push-every", 1)
-    process = start("run", few, f"{bucket.url}/work", "--local", copy, *options)
+def interrupt(bucket: Bucket, copy: Path, source: Path, number: int) -> int:
+    """Start a run in a process of its own, and send a signal when the store has records of some clips."""
+    process = start("run", source, f"{bucket.url}/work", "--local", copy, *SLOWLY, "--push-every", 1)
     deadline = time.monotonic() + 60
     records = f"journal/run-{DEFAULT}.jsonl"
     while records not in bucket.names("work") or not bucket.read(f"work/{records}"):
         assert process.poll() is None, process.communicate()
         assert time.monotonic() < deadline
         time.sleep(0.05)
-    os.killpg(process.pid, signal.SIGKILL)
+    os.killpg(process.pid, number)
     process.communicate()
-    yield
+    return process.returncode
 
 
 def test_a_run_that_is_killed_is_gone_on_with_by_another_machine_and_then_by_its_own(
     many: Path, bucket: Bucket, tmp_path: Path
 ) -> None:
-    options = ("--quiet", "--jobs", 1, "--preset", "veryslow")
-    with killed_in_the_middle(bucket, tmp_path / "dead", many):
-        refused = far(bucket, tmp_path / "alive", "run", many, *options)
-        assert (refused.status, len(refused.errors)) == (2, 1)
-        assert f"delete {bucket.url}/{LOCK}" in refused.err
-        bucket.remove(LOCK)
-        done(far(bucket, tmp_path / "alive", "run", many, *options))
+    interrupt(bucket, tmp_path / "dead", many, signal.SIGKILL)
+    refused = far(bucket, tmp_path / "alive", "run", many, *SLOWLY)
+    assert (refused.status, len(refused.errors)) == (2, 1)
+    assert f"delete {bucket.url}/{LOCK}" in refused.err
+    bucket.remove(LOCK)
+    done(far(bucket, tmp_path / "alive", "run", many, *SLOWLY))
     records = json.loads(bucket.read("work/reports/summary.json"))["stages"][0]
-    assert records["clips"] == 10
-    assert 0 < records["reused"] < 10
-    done(prep("run", many, tmp_path / "near", *options))
+    assert records["clips"] == CLIPS
+    assert 0 < records["reused"] < CLIPS
+    done(prep("run", many, tmp_path / "near", *SLOWLY))
     assert stored(bucket, tmp_path / "there") == outputs(tmp_path / "near")
-    done(far(bucket, tmp_path / "dead", "run", many, *options))
+    done(far(bucket, tmp_path / "dead", "run", many, *SLOWLY))
     assert outputs(tmp_path / "dead/work") == outputs(tmp_path / "near")
     assert stored(bucket, tmp_path / "there too") == outputs(tmp_path / "near")
 
 
-def test_a_run_that_is_killed_goes_on_at_once_where_it_was(
+@pytest.mark.slow
+def test_a_run_that_is_killed_goes_on_at_once_from_its_own_copy(
     many: Path, bucket: Bucket, tmp_path: Path
 ) -> None:
-    with killed_in_the_middle(bucket, tmp_path / "copy", many):
-        there = len(journal(tmp_path / "copy/work", f"run-{DEFAULT}"))
-        options = ("--quiet", "--jobs", 1, "--preset", "veryslow")
-        done(far(bucket, tmp_path / "copy", "run", many, *options))
-    assert len(journal(tmp_path / "copy/work", f"run-{DEFAULT}")) == 10
-    assert there < 10
+    interrupt(bucket, tmp_path / "copy", many, signal.SIGKILL)
+    assert len(journal(tmp_path / "copy/work", f"run-{DEFAULT}")) < CLIPS
+    done(far(bucket, tmp_path / "copy", "run", many, *SLOWLY))
+    assert len(journal(tmp_path / "copy/work", f"run-{DEFAULT}")) == CLIPS
     assert not list((tmp_path / "copy").rglob(".tmp-*"))
+
+
+@pytest.mark.slow
+def test_a_run_that_is_stopped_sends_what_is_done_and_gives_the_workdir_free(
+    many: Path, bucket: Bucket, tmp_path: Path
+) -> None:
+    assert interrupt(bucket, tmp_path / "copy", many, signal.SIGINT) == 130
+    name = f"journal/run-{DEFAULT}.jsonl"
+    assert bucket.read(f"work/{name}") == (tmp_path / "copy/work" / name).read_bytes()
+    assert "journal/lock" not in bucket.names("work")
+    done(far(bucket, tmp_path / "another", "run", many, *SLOWLY))
 
 
 def lock(bucket: Bucket, age: timedelta) -> None:

@@ -79,7 +79,11 @@ class Mirror:
         ]
 
         def take(name: str) -> None:
-            self._take(name, there[name], here.get(name), noted.get(name), _is_wanted(name, whole))
+            try:
+                self._take(name, there[name], here.get(name), noted.get(name), _is_wanted(name, whole))
+            except FileNotFoundError as error:
+                if error.filename != str(self.url / name):  # else somebody has removed it in this moment
+                    raise
 
         with Progress("fetch", len(due), quiet=self._quiet, unit="file") as progress:
             _side_by_side(take, due, progress)

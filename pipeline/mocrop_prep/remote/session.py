@@ -26,7 +26,8 @@ _LEAST_SHARE = 5
 """Between two pushes there is at least so many times what one takes: a long list of files costs little."""
 _NOTES = "mirror.sqlite"
 _IN_PROCESS = ("sequential", "threading")
-_WHOLE = frozenset("s3 s3a gs gcs az abfs abfss adl oci oss obs hf memory".split())
+# there an object is whole or not there
+_WHOLE = ("s3", "s3a", "gs", "gcs", "oss", "obs", "oci", "az", "abfs", "abfss", "adl", "hf", "memory")
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,8 +77,8 @@ def at_work(
         return
     if workdir.scheme not in _WHOLE:
         raise UsageError(
-            f"{workdir}: in a store of this kind files are seen before they are whole, or cannot be written; take "
-            "a WORKDIR on disk, or in s3://, gs://, az:// or hf://"
+            f"{workdir}: in a store of this kind files are seen before they are whole, or cannot be written; "
+            "take a WORKDIR on disk, or in s3://, gs://, az:// or hf://"
         )
     home = local or _default_home(workdir)
     _refuse_foreign(home)
