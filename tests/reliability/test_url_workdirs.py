@@ -361,6 +361,21 @@ def test_a_workdir_inside_its_source_is_refused(few: Path, bucket: Bucket, tmp_p
     assert (outcome.status, "lies inside SOURCE" in outcome.err) == (2, True)
 
 
+def test_damaged_notes_are_named_and_without_them_nothing_is_lost(
+    few: Path, bucket: Bucket, tmp_path: Path
+) -> None:
+    done(run(bucket, tmp_path / "copy", few))
+    notes, names = tmp_path / "copy/mirror.sqlite", bucket.names("work")
+    notes.write_bytes(b"no notes at all" * 300)
+    damaged = far(bucket, tmp_path / "copy", "status")
+    assert (damaged.status, f"{notes} is damaged" in damaged.err) == (2, True)
+    notes.write_bytes(b"")
+    bucket.server.requests.clear()
+    done(run(bucket, tmp_path / "copy", few))
+    assert bucket.names("work") == names
+    assert bucket.server.sent() == [f"/{bucket.name}/work/reports/summary.json"]
+
+
 def test_the_folder_of_another_copy_or_with_other_files_is_refused(
     few: Path, bucket: Bucket, tmp_path: Path
 ) -> None:

@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import csv
+import functools
 import shutil
+import threading
+from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from uuid import uuid4
 
@@ -34,8 +37,13 @@ def on_disk(source: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
 def made(on_disk: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A WORKDIR of the folder on disk."""
     workdir = tmp_path_factory.mktemp("made") / "work"
-    ok("run", on_disk, workdir, *HOLDOUT, "--keep")
+    ok("run", on_disk, workdir, *HOLDOUT, "--keep", "--backend", "sequential")
     return workdir
+
+
+def here(*arguments: object) -> Outcome:
+    """Run a command without workers, which take a while to start."""
+    return ok(*arguments, "--backend", "sequential")
 
 
 def results(workdir: Path) -> dict[str, str]:
@@ -55,9 +63,9 @@ def test_a_folder_in_a_store_gives_the_bytes_of_the_folder_on_disk(
 def test_the_stages_read_a_store_as_the_fused_run_does(
     on_disk: Path, made: Path, bucket: Bucket, tmp_path: Path
 ) -> None:
-    ok("transcode", bucket.put(on_disk, "clips"), tmp_path / "work", *HOLDOUT)
+    here("transcode", bucket.put(on_disk, "clips"), tmp_path / "work", *HOLDOUT)
     for stage in ("extract", "crop", "shard"):
-        ok(stage, tmp_path / "work")
+        here(stage, tmp_path / "work")
     assert results(tmp_path / "work") == results(made)
 
 
@@ -67,11 +75,11 @@ def test_one_listing_stands_for_all_clips_and_each_is_fetched_once(
     clips = bucket.put(source, "clips")
     asked = bucket.server.requests
     asked.clear()
-    ok("run", clips, tmp_path / "work", "--backend", "sequential")
+    here("run", clips, tmp_path / "work")
     videos = sorted(f"/{bucket.name}/clips/{path.relative_to(source)}" for path in source.glob("*/*"))
     assert sorted(path for method, path in asked if method == "GET" and "/clips/" in path) == videos
     asked.clear()
-    ok("run", clips, tmp_path / "work", "--backend", "sequential")
+    here("run", clips, tmp_path / "work")
     assert len(asked) <= 1 + 2  # the folder and its two classes: not one for a clip
 
 
@@ -93,11 +101,11 @@ def test_a_table_of_objects_is_read_as_one_of_files(
             source.parent / f"{uuid4().hex}.csv", [(f"clips/{name}", label) for name, label in rows]
         )
         bucket.write("list.csv", local.read_bytes())
-        ok("run", f"{bucket.url}/list.csv", tmp_path / "far")
-        ok("run", local, tmp_path / "near")
+        here("run", f"{bucket.url}/list.csv", tmp_path / "far")
+        here("run", local, tmp_path / "near")
         assert outputs(tmp_path / "far") == outputs(tmp_path / "near")
     else:
-        ok(
+        here(
             "run",
             table(tmp_path / "urls.csv", [(f"{clips}/{name}", label) for name, label in rows]),
             tmp_path / "far",
@@ -116,8 +124,10 @@ def test_lists_in_the_store_choose_clips_as_lists_on_disk(
     (lists / "trainlist01.txt").write_text("walk/v_walk_g01_c01.avi 1\nrun/v_run_g01_c01.mpg 2\n")
     (lists / "testlist01.txt").write_text("walk/v_walk_g02_c01.avi\n")
     far = bucket.put(lists, "lists")
-    ok("transcode", clips, tmp_path / "far", "--train-list", far, "--test-list", f"{far}/testlist01.txt")
-    ok("transcode", source, tmp_path / "near", "--train-list", lists, "--test-list", lists / "testlist01.txt")
+    here("transcode", clips, tmp_path / "far", "--train-list", far, "--test-list", f"{far}/testlist01.txt")
+    here(
+        "transcode", source, tmp_path / "near", "--train-list", lists, "--test-list", lists / "testlist01.txt"
+    )
     assert (tmp_path / "far/clips.csv").read_bytes() == (tmp_path / "near/clips.csv").read_bytes()
 
 
@@ -125,14 +135,14 @@ def test_an_object_that_changes_is_done_again_and_one_that_is_stored_again_is_no
     source: Path, bucket: Bucket, tmp_path: Path
 ) -> None:
     clips = bucket.put(source, "clips")
-    ok("transcode", clips, tmp_path / "work")
+    here("transcode", clips, tmp_path / "work")
     bucket.put(source, "clips")
     bucket.write("clips/walk/v_walk_g01_c01.avi", (source / "walk/v_walk_g03_c01.mov").read_bytes())
     foreseen = prep("transcode", clips, tmp_path / "work", "--dry-run")
     assert "transcode: 1 to do, 5 done before" in foreseen.out
     assert "1 x source changed" in foreseen.out
     assert "1 to do: source changed" in prep("status", tmp_path / "work").out
-    ok("transcode", clips, tmp_path / "work")
+    here("transcode", clips, tmp_path / "work")
     assert "transcode: 0 to do" in prep("transcode", clips, tmp_path / "work", "--dry-run", "--checksum").out
 
 
@@ -153,7 +163,7 @@ def test_an_object_that_is_gone_or_no_film_costs_one_row_that_names_its_url(
         ("clips/run/v_run_g02_c01.webm", "run"),
     ]
     bucket.write("list.csv", table(tmp_path / "list.csv", rows).read_bytes())
-    outcome = prep("run", f"{bucket.url}/list.csv", tmp_path / "work", "--jobs", 1)
+    outcome = prep("run", f"{bucket.url}/list.csv", tmp_path / "work", "--backend", "sequential")
     assert "note: rows whose file is not there: 1 (clips/walk/gone.mp4)" in outcome.err
     found = failed(outcome, tmp_path / "work")
     assert found["clips__walk__gone"] == ("missing-file", f"{clips}/walk/gone.mp4 is not there")
@@ -201,6 +211,24 @@ def test_a_url_that_leads_nowhere_is_one_line(
     assert not (tmp_path / "work").exists()
 
 
+def test_videos_of_a_web_server_are_read_by_their_urls(source: Path, tmp_path: Path) -> None:
+    pytest.importorskip("aiohttp", reason="aiohttp is not installed: no web to read from")
+    handler = functools.partial(SimpleHTTPRequestHandler, directory=str(source))
+    with ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        web = f"http://127.0.0.1:{server.server_port}"
+        names = ["walk/v_walk_g01_c01.avi", "run/v_run_g02_c01.webm"]
+        here(
+            "run",
+            table(tmp_path / "list.csv", [(f"{web}/{name}", name[:3]) for name in names]),
+            tmp_path / "far",
+        )
+        outcome = prep("status", tmp_path / "far")
+        server.shutdown()
+    assert f"run-{DEFAULT} 2 of 2 done, 0 failed" in outcome.out
+    assert "to do" not in outcome.out
+
+
 def test_videos_and_workdir_can_live_in_memory(tmp_path: Path) -> None:
     name = uuid4().hex
     for group in (1, 2):
@@ -214,5 +242,5 @@ def test_videos_and_workdir_can_live_in_memory(tmp_path: Path) -> None:
 
 
 def test_a_file_url_is_the_folder_that_it_names(source: Path, tmp_path: Path) -> None:
-    ok("transcode", f"file://{source}", f"file://{tmp_path}/work")
+    here("transcode", f"file://{source}", f"file://{tmp_path}/work")
     assert f"made from {source}\n" in prep("status", tmp_path / "work").out

@@ -60,9 +60,8 @@ def listing(folder: Url) -> dict[str, State]:
     with ThreadPoolExecutor(HANDS) as hands:
         for part in hands.map(lambda part: _below(folder, part), [part for part in parts if part]):
             found |= part
-        unknown = [
-            name for name, (size, tag) in found.items() if size == 0 and not tag
-        ]  # web servers tell little
+        # web servers list names alone
+        unknown = [name for name, (size, tag) in found.items() if size == 0 and not tag]
         asked = hands.map(lambda name: state(folder / name), unknown)
         found |= {name: known for name, known in zip(unknown, asked, strict=True) if known is not None}
     return found
