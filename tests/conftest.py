@@ -3,13 +3,19 @@
 from __future__ import annotations
 
 import shutil
+from collections.abc import Iterator
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import cv2
 import pytest
+from joblib.externals.loky import get_reusable_executor
 
 from tests.commands import ok, outputs
 from tests.films import DVD, VP9, WEB, XVID, Film, encode, moving_square
+
+if TYPE_CHECKING:
+    from tests.stores import Bucket, Server
 
 # films are drawn with OpenCV: the same on any processor, and whichever test came before, since the pipeline
 # switches IPP off as well
@@ -70,3 +76,35 @@ def real_clips() -> Path:
     if not (SHARED / "ucf101").is_dir():
         pytest.skip("the real clips are not beside the checkout")
     return SHARED
+
+
+@pytest.fixture(scope="session")
+def s3() -> Iterator[Server]:
+    """An S3 server on loopback, for this process and those that it starts."""
+    pytest.importorskip("moto", reason="moto is not installed: no S3 server to test with")
+    pytest.importorskip("s3fs", reason="s3fs is not installed: no S3 to test with")
+    from tests.stores import Server
+
+    server = Server()
+    settings = {
+        "AWS_ENDPOINT_URL": server.url,
+        "AWS_ACCESS_KEY_ID": "none",
+        "AWS_SECRET_ACCESS_KEY": "none",
+        "AWS_DEFAULT_REGION": "us-east-1",
+        "AWS_MAX_ATTEMPTS": "1",
+    }
+    with pytest.MonkeyPatch.context() as patch:
+        for name, value in settings.items():
+            patch.setenv(name, value)
+        # workers that wait for work know nothing of it
+        get_reusable_executor(reuse=True).shutdown(wait=True)
+        yield server
+    server.stop()
+
+
+@pytest.fixture
+def bucket(s3: Server) -> Bucket:
+    """A bucket that nobody else uses."""
+    from tests.stores import Bucket
+
+    return Bucket(s3)

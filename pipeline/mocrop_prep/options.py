@@ -11,6 +11,7 @@ import click
 
 from mocrop_prep.config import Settings, flag, read_toml
 from mocrop_prep.parts import MOST_PARTS
+from mocrop_prep.remote import Location, location
 
 Command = TypeVar("Command", bound=Callable[..., Any])
 
@@ -87,8 +88,44 @@ checksum_option = click.option(
     is_flag=True,
     help="Tell changed videos by their content instead of size and time; reads every video.",
 )
-source_argument = click.argument("source", type=click.Path(path_type=Path))
-workdir_argument = click.argument("workdir", type=click.Path(path_type=Path))
+
+
+class Place(click.ParamType):  # type: ignore[type-arg,unused-ignore]  # generic in new releases alone
+    """A path on disk, or the URL of a file or folder in a store."""
+
+    name = "location"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Location:
+        """Return the place that a word names; raises UsageError."""
+        del param, ctx
+        return location(value) if isinstance(value, str) else value
+
+
+source_argument = click.argument("source", type=Place())
+
+
+def workdir_argument(command: Command) -> Command:
+    """Add WORKDIR, and what goes with one in a store."""
+    for decorate in (
+        click.option(
+            "--push-every",
+            type=click.FloatRange(min=1),
+            default=30.0,
+            show_default=True,
+            metavar="SECONDS",
+            help="How often what is new is sent to a WORKDIR in a store while the command works.",
+        ),
+        click.option(
+            "--local",
+            type=click.Path(path_type=Path),
+            metavar="DIR",
+            help="Folder for the working copy of a WORKDIR in a store, such as s3://bucket/work.  "
+            "[default: one in ~/.cache/mocrop for each URL]",
+        ),
+        click.argument("workdir", type=Place()),
+    ):
+        command = decorate(command)
+    return command
 
 
 def work_options(command: Command) -> Command:

@@ -3,8 +3,12 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, Literal
+from typing import IO, Any, Literal
+
+from mocrop_prep.remote import Location
 
 _AUDIO = """
 aac ac3 aif aiff amr ape au caf dts eac3 flac m4a m4b mka mp2 mp3 oga ogg opus ra spx tta wav wma wv
@@ -53,11 +57,12 @@ def no_film(format_name: str, name: str) -> bool:
     return weak or format_name in _NO_FILM
 
 
-def is_video(path: Path) -> bool:
+def is_video(path: Location) -> bool:
     """Open a regular file with libav and say whether it holds a moving picture.
 
     Only the content counts, never the name. Still pictures, cover art, sound, text that libav would draw and
-    playlists are not video; neither is a file that cannot be opened.
+    playlists are not video; neither is a file that cannot be opened. Of one in a store little more than the
+    head is read.
     """
     # Here and not above: commands that find every clip by its name never wait for libav to load.
     import av
@@ -71,10 +76,8 @@ def is_video(path: Path) -> bool:
     # With no protocol allowed a playlist can reach neither other files nor the network.
     limits = {"protocol_whitelist": "none"}
     try:
-        # A descriptor has no name: libav cannot guess by extension, and names that are not UTF-8 do no harm.
         with (
-            path.open("rb") as file,
-            open(file.fileno(), "rb", closefd=False) as stream,
+            _nameless(path) as stream,
             av.open(stream, "r", container_options=limits, **tolerant) as container,
         ):
             name = container.format.name
@@ -88,3 +91,16 @@ def is_video(path: Path) -> bool:
         raise
     except (OSError, av.FFmpegError):
         return False
+
+
+@contextmanager
+def _nameless(path: Location) -> Iterator[IO[bytes]]:
+    """Open a file without a name: libav cannot guess by it, and bytes that are not UTF-8 do no harm."""
+    if not isinstance(path, Path):
+        from mocrop_prep.remote import store
+
+        with store.opened(path) as stream:
+            yield stream
+        return
+    with path.open("rb") as file, open(file.fileno(), "rb", closefd=False) as stream:
+        yield stream

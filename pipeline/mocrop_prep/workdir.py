@@ -20,6 +20,7 @@ from mocrop_prep.config import TABLES, Settings
 from mocrop_prep.errors import UsageError
 from mocrop_prep.journal import Journal
 from mocrop_prep.parts import is_part_folder, refuse_unmerged
+from mocrop_prep.remote import Location, location
 
 T = TypeVar("T", bound=Settings)
 
@@ -34,7 +35,7 @@ class Workdir:
     """A folder that belongs to the pipeline; `source` is the folder that clip paths are relative to."""
 
     root: Path
-    source: Path
+    source: Location
 
     @property
     def clips_csv(self) -> Path:
@@ -191,7 +192,7 @@ def open_workdir(root: Path) -> Workdir:
             raise UsageError(
                 f"{root} was made by another release (version {body['version']} of {body['format']})"
             )
-        return Workdir(root, Path(body["source"]))
+        return Workdir(root, location(body["source"]))
     except PermissionError as error:
         raise UsageError(f"{error.filename} cannot be read: {error.strerror}") from None
     except (OSError, ValueError, KeyError, TypeError):
@@ -201,14 +202,14 @@ def open_workdir(root: Path) -> Workdir:
         ) from None
 
 
-def make_workdir(root: Path, source: Path, *, searched: bool = True, make: bool = True) -> Workdir:
+def make_workdir(root: Path, source: Location, *, searched: bool = True, make: bool = True) -> Workdir:
     """Open a WORKDIR for `source`, or make it; raises UsageError if the folder is not free for it.
 
     A folder with files of somebody else, or a WORKDIR of another source, is refused and left as it is; so is
     one inside a source that is `searched` for videos, which would find its own. Without `make` nothing is
     written: a folder that is not there yet stays away.
     """
-    source = source.resolve()
+    source = source.resolve() if isinstance(source, Path) else source
     marker = marker_of(root)
     if marker.exists():
         workdir = open_workdir(root)
@@ -219,7 +220,7 @@ def make_workdir(root: Path, source: Path, *, searched: bool = True, make: bool 
         if make:
             _check_writable(root)
         return workdir
-    if searched and (root.resolve() == source or source in root.resolve().parents):
+    if searched and source in (root.resolve(), *root.resolve().parents):
         raise UsageError(f"{root} lies inside SOURCE; take a WORKDIR elsewhere")
     try:
         refuse_unmerged(root)
@@ -241,7 +242,7 @@ def marker_of(root: Path) -> Path:
     return root / "journal" / "workdir.json"
 
 
-def mark_workdir(root: Path, source: Path) -> None:
+def mark_workdir(root: Path, source: Location) -> None:
     """Make a folder the WORKDIR of a source."""
     body = {"format": _FORMAT, "version": _VERSION, "source": str(source)}
     publish_text(marker_of(root), json.dumps(body, indent=2) + "\n")

@@ -70,7 +70,7 @@ class Bench:
         self.clips: list[Clip] = spread(found.clips, clips)
         self.root = found.root
         self.folder = folder
-        self.sources = [source_path(found.root, clip) for clip in self.clips]
+        self.sources = [Path(str(source_path(found.root, clip))) for clip in self.clips]
         self.videos = [folder / f"{clip.clip_id}.mp4" for clip in self.clips]
         for path, video in zip(self.sources, self.videos, strict=True):
             transcode_clip(path, video, TranscodeSettings())

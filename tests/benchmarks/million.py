@@ -39,7 +39,7 @@ def instant_fuse(job: FusedJob) -> dict[str, Any]:
 
     row = packed(replace(failed_row(job.clip, "", job.crop), status="ok", grid="30x40", **NUMBERS))
     digest = "0123456789abcdef" * 4
-    source = {"bytes": 0, "mtime_ns": job.source.stat().st_mtime_ns, "sha256": digest}
+    source = {"bytes": 0, "mtime_ns": Path(str(job.source)).stat().st_mtime_ns, "sha256": digest}
     sample = {"frames": 8, "bytes": 0, "sha256": digest}
     job.sample.parent.mkdir(parents=True, exist_ok=True)
     job.sample.touch()

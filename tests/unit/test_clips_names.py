@@ -197,7 +197,7 @@ def test_every_file_on_disk_is_found_again_from_its_row_in_clips_csv(raw: set[by
         table.write_text(write_clips(found.clips), encoding="utf-8", newline="")
         clips = read_clips(table)
         assert clips == found.clips
-        assert {source_path(found.root, clip).read_bytes() for clip in clips} == raw
+        assert {Path(str(source_path(found.root, clip))).read_bytes() for clip in clips} == raw
 
 
 def test_messages_show_three_names_and_count_the_rest() -> None:

@@ -51,7 +51,7 @@ def test_absolute_paths_stay_as_written_and_relative_ones_start_at_the_table(tmp
     table = write(tmp_path / "lists", f"path,label\n{tmp_path}/a.avi,run\n../a.avi,walk\n")
     found = find_clips(table)
     assert {clip.path for clip in found.clips} == {f"{tmp_path}/a.avi", "../a.avi"}
-    assert all(source_path(found.root, clip).exists() for clip in found.clips)
+    assert all(Path(str(source_path(found.root, clip))).exists() for clip in found.clips)
 
 
 def test_a_missing_file_is_a_row_and_a_note(tmp_path: Path) -> None:
@@ -80,7 +80,7 @@ def test_the_paths_of_a_clip_list_can_be_used_again(tmp_path: Path) -> None:
         pass
     found = find_clips(write(tmp_path, "path,label\ncaf\\xe9.avi,run\n"))
     assert found.clips[0].path == r"caf\xe9.avi"
-    assert source_path(found.root, found.clips[0]).exists()
+    assert Path(str(source_path(found.root, found.clips[0]))).exists()
 
 
 @pytest.mark.parametrize(

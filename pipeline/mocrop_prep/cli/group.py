@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import sys
 import traceback
+from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn, TypeVar
 
@@ -16,6 +17,8 @@ from mocrop_prep.config import Settings
 from mocrop_prep.errors import NOT_WRITTEN, Stopped, UsageError
 
 if TYPE_CHECKING:  # heavy modules load with the command that needs them: `--help` must be quick
+    from mocrop_prep.remote import Location
+    from mocrop_prep.remote.session import Errand
     from mocrop_prep.workdir import Workdir
 
 T = TypeVar("T", bound=Settings)
@@ -42,10 +45,17 @@ def cli() -> None:
     In parts:      mocrop-prep run videos/ work/ --num-parts 8 --part 0 ; ... ; mocrop-prep merge work/
     Train:         mocrop-train --shards work/shards/foreground --out runs/first
 
-    videos/ holds one folder per class. Every command can be stopped, or killed, at any time: the same command
-    goes on where it was. Exit status: 0 all clips are ok, 1 some failed (the rest are done), 2 nothing could
-    be done.
+    videos/ holds one folder per class. It and work/ may be URLs, such as s3://bucket/videos. Every command
+    can be stopped, or killed, at any time: the same command goes on where it was. Exit status: 0 all clips
+    are ok, 1 some failed (the rest are done), 2 nothing could be done.
     """
+
+
+def on_disk(workdir: Location, values: dict[str, Any], errand: Errand) -> AbstractContextManager[Path]:
+    """Have WORKDIR on disk while a command works on it; `values` are the command's. Raises UsageError."""
+    from mocrop_prep.remote.session import at_work
+
+    return at_work(workdir, errand, local=values["local"], every=values["push_every"], quiet=values["quiet"])
 
 
 def opened(workdir: Path) -> Workdir:

@@ -4,55 +4,61 @@ from __future__ import annotations
 
 import dataclasses
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 from mocrop_manifests.clips import SPLITS
 
-from mocrop_prep.cli.group import OK, SOME_FAILED, checked, cli, opened
+from mocrop_prep.cli.group import OK, SOME_FAILED, checked, cli, on_disk, opened
 from mocrop_prep.config import METHODS, JobSettings, RunSettings
 from mocrop_prep.options import (
     common_options,
     limit_option,
     settings_options,
-    source_argument,
     workdir_argument,
 )
+
+if TYPE_CHECKING:  # heavy modules load with the command that needs them: `--help` must be quick
+    from mocrop_prep.remote import Location
 
 
 @cli.command()
 @workdir_argument
 @common_options
-def status(workdir: Path, **_: Any) -> int:
+def status(workdir: Location, **values: Any) -> int:
     """Say what is done in WORKDIR, and what failed and why."""
+    from mocrop_prep.remote.session import Errand
     from mocrop_prep.status import status_lines
 
-    for line in status_lines(opened(workdir)):
-        click.echo(line)
+    with on_disk(workdir, values, Errand()) as folder:
+        for line in status_lines(opened(folder)):
+            click.echo(line)
     return OK
 
 
 @cli.command()
 @workdir_argument
 @common_options
-def verify(workdir: Path, quiet: bool, **_: Any) -> int:
+def verify(workdir: Location, **values: Any) -> int:
     """Recount and checksum everything in WORKDIR; exit status 1 if anything is wrong."""
+    from mocrop_prep.remote.session import EVERYTHING
     from mocrop_prep.verify import verify as check
 
-    problems = 0
-    for what, problem in check(opened(workdir), quiet=quiet):
-        if problem:
-            problems += 1
-            click.echo(f"BAD  {problem if what in problem else f'{what}: {problem}'}")
-        elif not quiet:
-            click.echo(f"ok   {what}")
+    problems, quiet = 0, values["quiet"]
+    with on_disk(workdir, values, EVERYTHING) as folder:
+        for what, problem in check(opened(folder), quiet=quiet):
+            if problem:
+                problems += 1
+                click.echo(f"BAD  {problem if what in problem else f'{what}: {problem}'}")
+            elif not quiet:
+                click.echo(f"ok   {what}")
     if problems:
         click.echo(f"{problems} problems found", err=True)
     return SOME_FAILED if problems else OK
 
 
 @cli.command()
-@source_argument
+@click.argument("source", type=click.Path(path_type=Path))
 @click.option(
     "--groups",
     type=click.IntRange(1, 99),
@@ -115,7 +121,7 @@ def demo(source: Path, groups: int, clips_per_group: int, seed: int, jobs: int, 
 @settings_options(JobSettings)
 @common_options
 def preview(
-    workdir: Path,
+    workdir: Location,
     crops: tuple[str, ...],
     everything: bool,
     worst: int,
@@ -124,7 +130,6 @@ def preview(
     seed: int,
     boxes: Path | None,
     out: Path | None,
-    quiet: bool,
     **values: Any,
 ) -> int:
     """Make one HTML page that shows the crops: frame, motion, density map, crop and numbers of some clips.
@@ -135,18 +140,21 @@ def preview(
     random; a page holds up to 1,000.
     """
     from mocrop_prep.preview import Wanted, write_preview
+    from mocrop_prep.remote.session import EVERYTHING
 
-    home = opened(workdir)
-    target = out or home.reports / "preview.html"
-    report = write_preview(
-        home,
-        Wanted(worst, random, clip_ids, seed, everything),
-        names=crops,
-        target=target,
-        boxes=boxes,
-        run=_jobs(values),
-        quiet=quiet,
-    )
+    quiet = values["quiet"]
+    with on_disk(workdir, values, EVERYTHING) as folder:
+        home = opened(folder)
+        target = out or home.reports / "preview.html"
+        report = write_preview(
+            home,
+            Wanted(worst, random, clip_ids, seed, everything),
+            names=crops,
+            target=target,
+            boxes=boxes,
+            run=_jobs(values),
+            quiet=quiet,
+        )
     for note in report.notes:
         click.echo(f"note: {note}", err=True)
     if not quiet:
@@ -184,7 +192,7 @@ def preview(
 @settings_options(JobSettings)
 @limit_option
 @common_options
-def evaluate_crops(workdir: Path, boxes: Path, **values: Any) -> int:
+def evaluate_crops(workdir: Location, boxes: Path, **values: Any) -> int:
     """Measure crops against boxes of your actors: how much of them does each method keep?
 
     Every clip with boxes is cropped by every method and control at every area, in memory, from the vectors
@@ -199,6 +207,7 @@ def evaluate_crops(workdir: Path, boxes: Path, **values: Any) -> int:
       mocrop-prep evaluate-crops work/ --boxes boxes.csv --crops mine --crops center --csv clips.csv
     """
     from mocrop_prep import evaluation
+    from mocrop_prep.remote.session import Errand
 
     request = evaluation.Request(
         methods=values["methods"],
@@ -207,9 +216,10 @@ def evaluate_crops(workdir: Path, boxes: Path, **values: Any) -> int:
         splits=values["splits"],
         limit=values["limit"],
     )
-    found = evaluation.evaluate_crops(
-        opened(workdir), boxes, request, run=_jobs(values), quiet=values["quiet"]
-    )
+    with on_disk(workdir, values, Errand(whole=("motion/",))) as folder:
+        found = evaluation.evaluate_crops(
+            opened(folder), boxes, request, run=_jobs(values), quiet=values["quiet"]
+        )
     evaluation.write_files(found, json_file=values["json_file"], csv_file=values["csv_file"])
     if not values["quiet"]:
         for note in found.notes:

@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from mocrop_prep.cli.group import BAD_USAGE, OK, SOME_FAILED, cli
 from mocrop_prep.config import check_name
+from mocrop_prep.errors import UsageError
 from mocrop_prep.options import common_options, workdir_argument
+
+if TYPE_CHECKING:  # heavy modules load with the command that needs them: `--help` must be quick
+    from mocrop_prep.remote import Location
 
 
 @cli.command()
@@ -17,7 +21,7 @@ from mocrop_prep.options import common_options, workdir_argument
 @click.option("--name", "names", multiple=True, help="Join the crops and shards of this name; default all.")
 @click.option("--move", is_flag=True, help="Remove the parts when everything is in its place.")
 @common_options
-def merge(workdir: Path, names: tuple[str, ...], move: bool, quiet: bool, **_: Any) -> int:
+def merge(workdir: Location, names: tuple[str, ...], move: bool, quiet: bool, **_: Any) -> int:
     """Join the parts in WORKDIR that commands with --num-parts have made.
 
     WORKDIR is then like one that was made without parts, for all other commands. Clip list and crop manifests
@@ -36,6 +40,10 @@ def merge(workdir: Path, names: tuple[str, ...], move: bool, quiet: bool, **_: A
     """
     from mocrop_prep.merge import merge as join
 
+    if not isinstance(workdir, Path):
+        raise UsageError(
+            f"{workdir}: parts are merged on disk: fetch them into one folder, merge, and send WORKDIR back"
+        )
     report = join(workdir, [check_name(name) for name in names], move=move, quiet=quiet)
     for line in report.problems:
         click.echo(f"mocrop-prep: {line}", err=True)

@@ -6,34 +6,38 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from mocrop_prep.cli.group import opened
 from mocrop_prep.errors import UsageError
 from mocrop_prep.parts import Part, part_root, refuse_part, wanted_part
 
 if TYPE_CHECKING:  # heavy modules load with the command that needs them: `--help` must be quick
     from mocrop_manifests import Clip
 
+    from mocrop_prep.remote import Location
     from mocrop_prep.workdir import Workdir
 
 
-def made_place(workdir: Path, values: dict[str, Any]) -> tuple[Part | None, Path]:
-    """Return the part that a command is to make, if any, and its folder; raises UsageError."""
+def made_place(workdir: Location, values: dict[str, Any]) -> tuple[Part | None, Location]:
+    """Return the part that a command is to make, if any, and where it works; raises UsageError."""
     part = wanted_part(values["num_parts"], values["part"])
+    if not isinstance(workdir, Path):  # each part is a WORKDIR of its own in the store
+        return part, workdir / part.folder if part else workdir
     if part is None:
         refuse_part(workdir)
     return part, part_root(workdir, part)
 
 
-def opened_place(workdir: Path, values: dict[str, Any]) -> Workdir:
-    """Open WORKDIR, or that of the part that was asked for; raises UsageError."""
+def place_of(workdir: Location, values: dict[str, Any]) -> Location:
+    """Return WORKDIR, or that of the part that was asked for, which is there; raises UsageError."""
     part = wanted_part(values["num_parts"], values["part"])
+    if not isinstance(workdir, Path):
+        return workdir / part.folder if part else workdir
     root = part_root(workdir, part)
     if part and not root.is_dir():
         raise UsageError(
             f"{workdir} has no part {part.number} of {part.of} yet: run "
             f"`mocrop-prep transcode SOURCE {workdir} --num-parts {part.of} --part {part.number}` first"
         )
-    return opened(root)
+    return root
 
 
 def part_notes(part: Part | None, clips: Sequence[Clip], everything: Sequence[Clip]) -> list[str]:

@@ -4,13 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from contextlib import nullcontext
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
-from mocrop_prep.cli.group import BAD_USAGE, OK, SOME_FAILED, checked, cli
-from mocrop_prep.cli.places import made_place, only_manifest, opened_place, part_notes
+from mocrop_prep.cli.group import BAD_USAGE, OK, SOME_FAILED, checked, cli, on_disk, opened
+from mocrop_prep.cli.places import made_place, only_manifest, part_notes, place_of
 from mocrop_prep.config import (
     ClipSettings,
     CropSettings,
@@ -34,8 +33,11 @@ from mocrop_prep.options import (
 from mocrop_prep.parts import note_part
 
 if TYPE_CHECKING:  # heavy modules load with the command that needs them: `--help` must be quick
+    from collections.abc import Mapping
+
     from mocrop_manifests import Clip
 
+    from mocrop_prep.remote import Location, State
     from mocrop_prep.workdir import Workdir
     from mocrop_prep.workflow import Session, StageReport
     from mocrop_prep.workflow.stage import Stage
@@ -51,17 +53,20 @@ if TYPE_CHECKING:  # heavy modules load with the command that needs them: `--hel
 @part_options
 @work_options
 @common_options
-def run(source: Path, workdir: Path, name: str | None, keep: bool, **values: Any) -> int:
+def run(source: Location, workdir: Location, name: str | None, keep: bool, **values: Any) -> int:
     """Do all four stages, fused: SOURCE to shards in WORKDIR, each clip decoded once.
 
     SOURCE is a folder with one folder per class, a CSV with the columns path,label[,split][,group], or a
-    folder with official lists (--train-list, --test-list of UCF101, HMDB51 or Kinetics).
+    folder with official lists (--train-list, --test-list of UCF101, HMDB51 or Kinetics). SOURCE and WORKDIR
+    may be URLs of a store: videos are streamed one by one, and a working copy on disk (--local) is kept up
+    to date there.
 
     \b
     Examples:
       mocrop-prep run UCF-101/ work/ --holdout-groups 1-7
       mocrop-prep run UCF-101/ work/ --train-list trainlist01.txt --test-list testlist01.txt
       mocrop-prep run clips.csv work/ --method mocrop-v2 --setting efficiency --name v2-192
+      mocrop-prep run s3://bucket/videos s3://bucket/work --jobs 16
     """
     from mocrop_prep import workflow
 
@@ -74,7 +79,7 @@ def run(source: Path, workdir: Path, name: str | None, keep: bool, **values: Any
     def stage(session: Session) -> Stage:
         return workflow.RunStage(session, transcode, crop, shard, name=name, keep=keep)
 
-    return _from_source(source, workdir, values, stage)
+    return _from_source(source, workdir, values, stage, whole=(f"shards/{name}/",))
 
 
 @cli.command()
@@ -85,7 +90,7 @@ def run(source: Path, workdir: Path, name: str | None, keep: bool, **values: Any
 @part_options
 @work_options
 @common_options
-def transcode(source: Path, workdir: Path, **values: Any) -> int:
+def transcode(source: Location, workdir: Location, **values: Any) -> int:
     """Stage 1: make plain H.264 of every clip of SOURCE, in WORKDIR/transcoded.
 
     The result is yuv420p with a fixed GOP, no B-frames, one reference, square pixels, upright, without
@@ -104,11 +109,11 @@ def transcode(source: Path, workdir: Path, **values: Any) -> int:
 @part_options
 @work_options
 @common_options
-def extract(workdir: Path, **values: Any) -> int:
+def extract(workdir: Location, **values: Any) -> int:
     """Stage 2: write every motion vector of every clip to WORKDIR/motion, as Parquet."""
     from mocrop_prep import workflow
 
-    return _in_workdir(workdir, values, workflow.ExtractStage)
+    return _in_workdir(workdir, values, workflow.ExtractStage, whole=("transcoded/",))
 
 
 @cli.command()
@@ -119,7 +124,7 @@ def extract(workdir: Path, **values: Any) -> int:
 @part_options
 @work_options
 @common_options
-def crop(workdir: Path, name: str | None, **values: Any) -> int:
+def crop(workdir: Location, name: str | None, **values: Any) -> int:
     """Stage 3: choose one crop per clip, in WORKDIR/crops/NAME.csv.
 
     \b
@@ -146,7 +151,11 @@ def crop(workdir: Path, name: str | None, **values: Any) -> int:
     settings = checked(CropSettings, values)
     name = check_name(name or settings.method)
     _check_grid(settings)
-    return _in_workdir(workdir, values, lambda session: workflow.CropStage(session, settings, name))
+
+    def stage(session: Session) -> Stage:
+        return workflow.CropStage(session, settings, name)
+
+    return _in_workdir(workdir, values, stage, whole=("motion/",))
 
 
 @cli.command()
@@ -158,7 +167,7 @@ def crop(workdir: Path, name: str | None, **values: Any) -> int:
 @part_options
 @work_options
 @common_options
-def shard(workdir: Path, crops: str | None, name: str | None, **values: Any) -> int:
+def shard(workdir: Location, crops: str | None, name: str | None, **values: Any) -> int:
     """Stage 4: write the cropped frames to WORKDIR/shards/NAME.
 
     \b
@@ -170,33 +179,40 @@ def shard(workdir: Path, crops: str | None, name: str | None, **values: Any) -> 
     from mocrop_prep import workflow
 
     settings = checked(ShardSettings, values)
-    home = opened_place(workdir, values)
-    crops = crops or only_manifest(home)
-    name = check_name(name or crops)
-    return _in_workdir(
-        workdir, values, lambda session: workflow.ShardStage(session, settings, crops=crops, name=name)
-    )
+
+    def stage(session: Session) -> Stage:
+        manifest = crops or only_manifest(session.workdir)
+        return workflow.ShardStage(session, settings, crops=manifest, name=check_name(name or manifest))
+
+    return _in_workdir(workdir, values, stage, whole=("transcoded/", f"shards/{name or crops or ''}"))
 
 
 def _from_source(
-    source: Path, workdir: Path, values: dict[str, Any], stage: Callable[[Session], Stage]
+    source: Location,
+    workdir: Location,
+    values: dict[str, Any],
+    stage: Callable[[Session], Stage],
+    whole: tuple[str, ...] = (),
 ) -> int:
     """Find the clips first, then make the WORKDIR: a bad SOURCE leaves nothing behind."""
     from mocrop_manifests.crops import class_names
 
     from mocrop_prep.clips import find_clips
+    from mocrop_prep.remote import location
+    from mocrop_prep.remote.session import Errand, check_places
     from mocrop_prep.workdir import make_workdir
     from mocrop_prep.workflow import save_clips
 
     wanted, run = checked(ClipSettings, values), checked(RunSettings, values)
     if wanted.limit and values["prune"]:
         raise UsageError("--prune with --limit would remove what is done of all the other clips; drop one")
-    part, root = made_place(workdir, values)
+    part, place = made_place(workdir, values)
+    check_places(source, place, run.backend)
     found = find_clips(
         source,
-        train_lists=[Path(path) for path in wanted.train_list],
-        val_lists=[Path(path) for path in wanted.val_list],
-        test_lists=[Path(path) for path in wanted.test_list],
+        train_lists=[location(path) for path in wanted.train_list],
+        val_lists=[location(path) for path in wanted.val_list],
+        test_lists=[location(path) for path in wanted.test_list],
         list_split=wanted.list_split,
         holdout_groups=wanted.holdout_groups,
         val_fraction=wanted.val_fraction,
@@ -204,27 +220,43 @@ def _from_source(
         limit=wanted.limit,
     )
     clips = part.share(found.clips) if part else found.clips
-    home = make_workdir(root, found.root, searched=source.is_dir(), make=not values["dry_run"])
-    if not values["quiet"]:
-        for note in (*found.notes, *part_notes(part, clips, found.clips)):
-            click.echo(f"note: {note}", err=True)
-    session = _session(home, clips, run, values)
-    if values["dry_run"]:
-        return _foresee(stage(session), session)
-    with home.lock():
-        if part:
-            classes = class_names({clip.label: clip.label_name for clip in found.clips})
-            note_part(home.root, part, found.clips, classes)
-        save_clips(home, clips)
-        status = _carry_out(stage(session), session)
-        _stale(session, clips, prune=values["prune"])
-        return status
+    dry = values["dry_run"]
+    with on_disk(place, values, Errand(makes=True, changes=not dry, whole=() if dry else whole)) as folder:
+        home = make_workdir(folder, found.root, searched=found.root == source, make=not dry)
+        if not values["quiet"]:
+            for note in (*found.notes, *part_notes(part, clips, found.clips)):
+                click.echo(f"note: {note}", err=True)
+        session = _session(home, clips, run, values, found.states)
+        if dry:
+            return _foresee(stage(session), session)
+        with home.lock():
+            if part:
+                classes = class_names({clip.label: clip.label_name for clip in found.clips})
+                note_part(home.root, part, found.clips, classes)
+            save_clips(home, clips)
+            status = _carry_out(stage(session), session)
+            _stale(session, clips, prune=values["prune"])
+            return status
 
 
-def _in_workdir(workdir: Path, values: dict[str, Any], stage: Callable[[Session], Stage]) -> int:
+def _in_workdir(
+    workdir: Location,
+    values: dict[str, Any],
+    stage: Callable[[Session], Stage],
+    whole: tuple[str, ...],
+) -> int:
+    from mocrop_prep.remote.session import Errand
+
+    dry = values["dry_run"]
+    place = place_of(workdir, values)
+    with on_disk(place, values, Errand(changes=not dry, whole=() if dry else whole)) as folder:
+        return _in_folder(opened(folder), values, stage)
+
+
+def _in_folder(home: Workdir, values: dict[str, Any], stage: Callable[[Session], Stage]) -> int:
     from mocrop_prep.clips import spread
 
-    home, run = opened_place(workdir, values), checked(RunSettings, values)
+    run = checked(RunSettings, values)
     with nullcontext() if values["dry_run"] else home.lock():
         clips = home.read_clips()
         wanted = spread(clips, values["limit"]) if values["limit"] else clips
@@ -237,10 +269,16 @@ def _in_workdir(workdir: Path, values: dict[str, Any], stage: Callable[[Session]
         return status
 
 
-def _session(home: Workdir, clips: list[Clip], run: RunSettings, values: dict[str, Any]) -> Session:
+def _session(
+    home: Workdir,
+    clips: list[Clip],
+    run: RunSettings,
+    values: dict[str, Any],
+    listed: Mapping[str, State] | None = None,
+) -> Session:
     from mocrop_prep.workflow import Session
 
-    return Session(home, clips, run, values["quiet"], values.get("checksum", False))
+    return Session(home, clips, run, values["quiet"], values.get("checksum", False), listed or {})
 
 
 def _foresee(stage: Stage, session: Session) -> int:

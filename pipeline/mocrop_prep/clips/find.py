@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
-from dataclasses import dataclass
-from pathlib import Path
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 
 from mocrop_manifests import Clip
 from mocrop_manifests.clips import SPLITS
@@ -18,6 +17,7 @@ from mocrop_prep.clips.sources import Entry, Source
 from mocrop_prep.clips.splits import group_of, hold_out, set_aside
 from mocrop_prep.clips.table import read_table
 from mocrop_prep.errors import UsageError
+from mocrop_prep.remote import Location, State, Url
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,20 +25,22 @@ class ClipList:
     """The clips of a source, sorted by clip_id.
 
     `root` is what each `clip.path` is relative to; `source_path` joins the two. `notes` are remarks for
-    people, one line each: the layout that was found, and what was left out.
+    people, one line each: the layout that was found, and what was left out. `states` holds, by `clip.path`,
+    what a listing of a store has told of the videos.
     """
 
-    root: Path
+    root: Location
     clips: list[Clip]
     notes: list[str]
+    states: Mapping[str, State] = field(default_factory=dict)
 
 
 def find_clips(
-    source: Path,
+    source: Location,
     *,
-    train_lists: Sequence[Path] = (),
-    test_lists: Sequence[Path] = (),
-    val_lists: Sequence[Path] = (),
+    train_lists: Sequence[Location] = (),
+    test_lists: Sequence[Location] = (),
+    val_lists: Sequence[Location] = (),
     list_split: int = 1,
     holdout_groups: str = "",
     val_fraction: float = 0.0,
@@ -59,13 +61,16 @@ def find_clips(
     if limit is not None and limit < len(clips):
         notes.append(f"limit: {limit} of {len(clips)} clips kept")
         clips = spread(clips, limit)
-    return ClipList(found.root, sorted(clips, key=lambda clip: clip.clip_id), notes)
+    states = {cell(path): state for path, state in found.states.items()}
+    return ClipList(found.root, sorted(clips, key=lambda clip: clip.clip_id), notes, states)
 
 
-def _read(source: Path, lists: dict[str, Sequence[Path]], list_split: int) -> Source:
+def _read(source: Location, lists: dict[str, Sequence[Location]], list_split: int) -> Source:
     name = escape(str(source))
     try:
-        is_folder, is_file = source.is_dir(), source.is_file()
+        # in a store it is the name that tells
+        is_file = source.suffix.lower() == ".csv" if isinstance(source, Url) else source.is_file()
+        is_folder = not is_file if isinstance(source, Url) else source.is_dir()
     except OSError as error:
         raise UsageError(f"SOURCE {name} cannot be read: {error.strerror}") from None
     if is_folder:

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import os
-from pathlib import Path
 
 from mocrop_prep.clips.discover import scan
 from mocrop_prep.clips.paths import escape, remark
 from mocrop_prep.clips.sources import SPLIT_NAMES, Entry, Source, summary
+from mocrop_prep.remote import Location, Url
 
 
-def read_folder(root: Path) -> Source:
+def read_folder(root: Location) -> Source:
     """Read labels, and splits where there are any, from the folders that the videos lie in.
 
     The label is the first folder below the root. Where every folder with videos is named after a split, it is
@@ -39,15 +39,15 @@ def read_folder(root: Path) -> Source:
     notes += remark("videos beside the class folders, left out", beside)
     notes += remark("folders without videos", empty)
     splits_from = f"the split folders {', '.join(tops)}" if has_splits else ""
-    return Source(root, entries, notes + tree.notes(), splits_from)
+    return Source(root, entries, notes + tree.notes(), splits_from, tree.states)
 
 
-def class_name(root: Path) -> str:
+def class_name(root: Location) -> str:
     """Return the class of videos that lie in no class folder: the name of the root."""
-    return os.path.basename(os.path.abspath(root)) or "videos"
+    return root.name if isinstance(root, Url) else os.path.basename(os.path.abspath(root)) or "videos"
 
 
-def _layout(root: Path, entries: list[Entry], splits: list[str], flat: bool) -> str:
+def _layout(root: Location, entries: list[Entry], splits: list[str], flat: bool) -> str:
     layout = f"one class, {escape(class_name(root))}" if flat else "one folder per class"
     if splits:
         layout = f"split folders {', '.join(splits)}, with {layout} below"

@@ -14,6 +14,7 @@ from typing import NamedTuple
 from mocrop_prep.clips.paths import escape, shown
 from mocrop_prep.errors import UsageError
 from mocrop_prep.probe import MEDIA_EXTENSIONS
+from mocrop_prep.remote import Location
 
 _HMDB_FILE = re.compile(r"(?P<label>.+)_test_split(?P<number>\d+)\.txt", re.IGNORECASE)
 _HMDB_LINE = re.compile(r"(?P<name>.*\S)\s+(?P<flag>[012])")
@@ -51,7 +52,7 @@ class ListEntry:
     sure: bool = True
 
 
-def read_lists(lists: Mapping[str, Sequence[Path]], list_split: int) -> list[ListEntry]:
+def read_lists(lists: Mapping[str, Sequence[Location]], list_split: int) -> list[ListEntry]:
     """Read list files, given by the split that they stand for, in any of the known forms.
 
     A folder stands for its HMDB51 files of split `list_split`, else for its lists named after the split and
@@ -61,15 +62,18 @@ def read_lists(lists: Mapping[str, Sequence[Path]], list_split: int) -> list[Lis
     entries: dict[tuple[str, str], ListEntry] = {}
     for split, paths in lists.items():
         for path in paths:
-            for file in _files(path, split, list_split) if os.path.isdir(path) else [path]:
+            for file in _files(path, split, list_split):
                 # An HMDB51 file given for train and for test is read once.
                 entries.update(((entry.where, entry.split), entry) for entry in _read_list(file, split))
     return list(entries.values())
 
 
-def _files(folder: Path, split: str, number: int) -> list[Path]:
+def _files(folder: Location, split: str, number: int) -> list[Location]:
+    """Return the lists that a folder stands for; of a file itself."""
     try:
-        names = sorted(path.name for path in folder.iterdir() if not path.name.startswith("."))
+        names = _names(folder)
+        if names is None:
+            return [folder]
     except OSError as error:
         raise UsageError(f"cannot read the folder {escape(str(folder))}: {error.strerror}") from None
     hmdb = [match for name in names if (match := _HMDB_FILE.fullmatch(name))]
@@ -88,11 +92,30 @@ def _files(folder: Path, split: str, number: int) -> list[Path]:
     return [folder / match.string for match in fitting]
 
 
-def _read_list(file: Path, split: str) -> Iterator[ListEntry]:
+def _names(folder: Location) -> list[str] | None:
+    """Return the names in a folder that are not hidden, sorted; None if it is no folder."""
+    if isinstance(folder, Path):
+        if not os.path.isdir(folder):
+            return None
+        names = [path.name for path in folder.iterdir()]
+    else:
+        from mocrop_prep.remote import store
+
+        if store.state(folder) is not None:
+            return None
+        names = [name for name in store.listing(folder) if "/" not in name]
+        if not names:
+            return None
+    return sorted(name for name in names if not name.startswith("."))
+
+
+def _read_list(file: Location, split: str) -> Iterator[ListEntry]:
+    from mocrop_prep.remote.store import read
+
     where = escape(str(file))
     try:
         # Names on disk need not be UTF-8, and lists of them are written in the same bytes.
-        text = file.read_bytes().decode("utf-8-sig", "surrogateescape")
+        text = read(file).decode("utf-8-sig", "surrogateescape")
     except OSError as error:
         raise UsageError(f"{where}: cannot read the list: {error.strerror}") from None
     hmdb = _HMDB_FILE.fullmatch(file.name)

@@ -7,7 +7,6 @@ import unicodedata
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 
 from mocrop_prep.clips.discover import scan
 from mocrop_prep.clips.folders import class_name
@@ -16,6 +15,7 @@ from mocrop_prep.clips.paths import remark, short, shown
 from mocrop_prep.clips.sources import SPLIT_NAMES, Entry, Source, summary
 from mocrop_prep.errors import UsageError
 from mocrop_prep.probe import AUDIO_EXTENSIONS, kind_of
+from mocrop_prep.remote import Location
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,7 +25,7 @@ class _Match:
     file: str
 
 
-def read_listed(root: Path, lists: Mapping[str, Sequence[Path]], list_split: int) -> Source:
+def read_listed(root: Location, lists: Mapping[str, Sequence[Location]], list_split: int) -> Source:
     """Read the videos below a folder that list files name, with the labels and splits of the lists.
 
     Paths match below the root or by their last folders, with any case and extension if there is no closer
@@ -64,7 +64,7 @@ def read_listed(root: Path, lists: Mapping[str, Sequence[Path]], list_split: int
     ]
     # Lists for train alone choose the clips but leave the splits open.
     decided = lists["val"] or lists["test"] or any(entry.split != "train" for entry in entries)
-    return Source(root, entries, notes, "the list files" if decided else "")
+    return Source(root, entries, notes, "the list files" if decided else "", tree.states)
 
 
 class _Index:
@@ -139,7 +139,7 @@ def _check(first: _Match, again: _Match) -> None:
             )
 
 
-def _entries(matches: list[_Match], root: Path) -> list[Entry]:
+def _entries(matches: list[_Match], root: Location) -> list[Entry]:
     """Name the classes as the list does, or after the folders where class numbers stand for those."""
     folders = [_class_folder(match) for match in matches]
     pairs = {

@@ -13,9 +13,10 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
-from pathlib import Path
 
 from mocrop_manifests import Clip
+
+from mocrop_prep.remote import Location, join
 
 # os.scandir hands over undecodable bytes 0x80..0xff as the lone surrogates U+DC80..U+DCFF (PEP 383).
 # Zero-width joiners stay: words and emoji are made with them.
@@ -70,9 +71,9 @@ def _as_bytes(text: str) -> str:
     return "".join(f"\\x{byte:02x}" for byte in text.encode("utf-8", "surrogateescape"))
 
 
-def source_path(root: Path, clip: Clip) -> Path:
-    """Return the real path of a clip's video: `clip.path` below `root`, its escapes undone."""
-    return root / unescape(clip.path)
+def source_path(root: Location, clip: Clip) -> Location:
+    """Return where a clip's video is: `clip.path` below `root`, its escapes undone, or a URL of its own."""
+    return join(root, unescape(clip.path))
 
 
 def short(name: str) -> str:

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
-from pathlib import Path
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+
+from mocrop_prep.remote import Location, State
 
 SPLIT_NAMES = {
     "train": "train",
@@ -39,9 +40,13 @@ def summary(entries: Sequence[Entry]) -> str:
 
 @dataclass(frozen=True, slots=True)
 class Source:
-    """The clips of a source; `splits_from` names what has decided their splits, or is empty."""
+    """The clips of a source; `splits_from` names what has decided their splits, or is empty.
 
-    root: Path
+    `states` holds, by the entries' paths, what a listing of a store has told of them.
+    """
+
+    root: Location
     entries: list[Entry]
     notes: list[str]
     splits_from: str = ""
+    states: Mapping[str, State] = field(default_factory=dict)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Mapping
 from pathlib import Path, PurePosixPath
 
 from mocrop_manifests import ManifestError
@@ -11,10 +12,13 @@ from mocrop_manifests.raw import RawTable, parse_raw, read_text
 from mocrop_prep.clips.paths import escape, remark, short, unescape
 from mocrop_prep.clips.sources import SPLIT_NAMES, Entry, Source, summary
 from mocrop_prep.errors import UsageError
+from mocrop_prep.remote import Location, State, Url, is_url, join
 
 
-def read_table(table: Path) -> Source:
-    """Read a CSV of clips; paths are relative to its folder or absolute, and may hold the escapes of `paths`.
+def read_table(table: Location) -> Source:
+    """Read a CSV of clips; paths may hold the escapes of `paths`.
+
+    They are relative to its folder, absolute, or URLs; those of a table in a store are not of this disk.
 
     A file that is missing is not an error here: its row fails later, alone. Raises UsageError with the line
     at fault for a missing column, a wrong number of cells, an empty path or label, a path that occurs twice,
@@ -30,7 +34,7 @@ def read_table(table: Path) -> Source:
     rows: dict[str, Entry] = {}
     for number, cells in raw.rows.items():
         line = f"{raw.source}:{number}"
-        entry = _entry(dict(zip(raw.header, cells, strict=True)), line)
+        entry = _entry(dict(zip(raw.header, cells, strict=True)), line, table.parent)
         if entry.path in rows:
             raise UsageError(
                 f"{line}: column path: {short(entry.path)} occurs twice; each path may have one row"
@@ -41,9 +45,9 @@ def read_table(table: Path) -> Source:
     return _source(table, list(rows.values()))
 
 
-def _read(table: Path) -> RawTable:
+def _read(table: Location) -> RawTable:
     try:
-        text = read_text(table)
+        text = read_text(table) if isinstance(table, Path) else _read_object(table)
     except ManifestError as error:
         raise UsageError(escape(str(error))) from None
     try:
@@ -52,8 +56,23 @@ def _read(table: Path) -> RawTable:
         raise UsageError(str(error)) from None
 
 
-def _entry(row: dict[str, str], line: str) -> Entry:
-    path = str(PurePosixPath(unescape(row["path"])))
+def _read_object(table: Url) -> str:
+    from mocrop_prep.remote.store import read
+
+    try:
+        return read(table).decode("utf-8-sig", "surrogateescape")
+    except OSError as error:
+        raise UsageError(f"SOURCE {escape(str(table))} cannot be read: {error.strerror}") from None
+
+
+def _entry(row: dict[str, str], line: str, root: Location) -> Entry:
+    path = unescape(row["path"])
+    try:
+        join(root, path)
+    except UsageError as error:
+        raise UsageError(f"{line}: column path: {error}") from None
+    if not is_url(path):  # the slashes of a URL are part of it
+        path = str(PurePosixPath(path))
     label, split = row["label"].strip(), row.get("split", "").strip()
     if not row["path"].strip() or path == "." or "\0" in path:
         raise UsageError(f"{line}: column path: '{escape(row['path'])}' is no path of a file")
@@ -65,9 +84,29 @@ def _entry(row: dict[str, str], line: str) -> Entry:
     return Entry(path, label, SPLIT_NAMES.get(split.lower(), ""), group)
 
 
-def _source(table: Path, entries: list[Entry]) -> Source:
+def _source(table: Location, entries: list[Entry]) -> Source:
     root = table.parent
-    absent = [entry.path for entry in entries if not os.path.exists(root / entry.path)]
+    places = {entry.path: join(root, entry.path) for entry in entries}
+    states = _states({path: place for path, place in places.items() if isinstance(place, Url)})
+    absent = [
+        path
+        for path, place in places.items()
+        if (path not in states if isinstance(place, Url) else not os.path.exists(place))
+    ]
     notes = [f"table: {summary(entries)}", *remark("rows whose file is not there", absent)]
     has_splits = any(entry.split for entry in entries)
-    return Source(root, entries, notes, f"the split column of {escape(str(table))}" if has_splits else "")
+    splits_from = f"the split column of {escape(str(table))}" if has_splits else ""
+    return Source(root, entries, notes, splits_from, states)
+
+
+def _states(urls: Mapping[str, Url]) -> dict[str, State]:
+    """Return the states of what is there of some URLs, by the paths that lead to them."""
+    if not urls:
+        return {}
+    from mocrop_prep.remote import store
+
+    try:
+        found = store.states(urls.values())
+    except OSError as error:
+        raise UsageError(f"{error.filename} cannot be read: {error.strerror}") from None
+    return {path: state for path, url in urls.items() if (state := found[url]) is not None}

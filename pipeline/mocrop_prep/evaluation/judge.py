@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import numpy as np
 from mocrop_manifests import Clip, CropRow
@@ -16,6 +17,8 @@ from mocrop_prep.evaluation.annotations import Annotation, fit
 from mocrop_prep.evaluation.candidates import DEFAULT_METHOD, Candidate, matched_center, row_box
 from mocrop_prep.evaluation.shares import frame_shares
 from mocrop_prep.geometry import Box
+from mocrop_prep.remote import Location
+from mocrop_prep.remote.fetch import readable
 from mocrop_prep.stages.crop import clip_chooser
 from mocrop_prep.vectors import read_vectors
 from mocrop_prep.video import inspect_source
@@ -34,7 +37,7 @@ class ClipJob:
     annotation: Annotation
     motion: Path
     rows: dict[str, CropRow]
-    source: Path | None
+    source: Location | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -120,10 +123,11 @@ def _row_frame(row: CropRow) -> Extent:
     return Extent(row.width, row.height, row.frames)
 
 
-def _scale(source: Path, frame: Extent) -> tuple[float, float]:
+def _scale(source: Location, frame: Extent) -> tuple[float, float]:
     """Return the clip's size over that of its upright source with square pixels, across and down."""
     try:
-        info = inspect_source(source)
+        with TemporaryDirectory(prefix="mocrop-") as folder, readable(source, Path(folder)) as video:
+            info = inspect_source(video)
     except ClipError as error:
         raise ClipError(
             error.code, f"its boxes are of the source, which --short-side scaled, and {error.detail}"

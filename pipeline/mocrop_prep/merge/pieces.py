@@ -19,6 +19,7 @@ from mocrop_prep.merge.tables import clip_ids
 from mocrop_prep.shards import SPLIT_ORDER, shard_name
 from mocrop_prep.shardset import SetRequest, ShardSet, read_note
 from mocrop_prep.workdir import Workdir
+from mocrop_prep.workflow.keys import is_direct
 
 
 def join_clip_files(home: Workdir, parts: Sequence[FoundPart], wanted: Wanted, *, move: bool) -> None:
@@ -29,7 +30,7 @@ def join_clip_files(home: Workdir, parts: Sequence[FoundPart], wanted: Wanted, *
         for part in parts:
             listed = clip_ids(part.home.clips_csv)
             for clip_id, record in part.home.journal(stage).read().items():
-                if clip_id in listed and not record.failed:
+                if clip_id in listed and not record.failed and not is_direct(record.data):
                     source, target = where(part.home, clip_id), where(home, clip_id)
                     size, digest = record.data["bytes"], record.data["sha256"]
                     place(source, target, size=size, digest=digest, move=move)

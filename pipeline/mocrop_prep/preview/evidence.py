@@ -26,6 +26,7 @@ from mocrop_prep.geometry import Box
 from mocrop_prep.methods import Choice
 from mocrop_prep.pictures import Planes, crop_bgr
 from mocrop_prep.preview.arrows import NO_FLOW, Flow, flow_of, moving
+from mocrop_prep.remote.fetch import readable
 from mocrop_prep.stages.crop import clip_chooser
 from mocrop_prep.stages.shard import box_of
 from mocrop_prep.stages.transcode import transcode_clip
@@ -188,18 +189,21 @@ def _video(
 
     That is the transcoded clip, the one that was kept or one made now, or the source if it is read in place.
     """
-    source, kept = source_path(workdir.source, clip), workdir.transcoded(clip.clip_id)
-    if direct:
-        yield source, inspect_source(source)
-        return
-    if kept.exists():
+    place, kept = source_path(workdir.source, clip), workdir.transcoded(clip.clip_id)
+    if not direct and kept.exists():
         yield kept, None
         return
-    if settings is None:
+    if not direct and settings is None:
         raise ClipError(
             "bad-intermediate", f"{kept} is missing, and so are the settings that it was made with"
         )
-    with tempfile.TemporaryDirectory(prefix="mocrop-preview-") as folder:
+    with (
+        tempfile.TemporaryDirectory(prefix="mocrop-preview-") as folder,
+        readable(place, Path(folder)) as source,
+    ):
+        if direct or settings is None:
+            yield source, inspect_source(source)
+            return
         video = Path(folder) / "clip.mp4"
         transcode_clip(source, video, replace(settings, direct=False))
         yield video, None

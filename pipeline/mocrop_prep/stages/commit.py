@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import stat
 from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
@@ -15,6 +14,8 @@ from mocrop_manifests.files import publish, remove, sha256, temporary_beside
 from mocrop_prep.clips import source_path
 from mocrop_prep.config import CropSettings, ShardSettings, TranscodeSettings
 from mocrop_prep.errors import ClipError
+from mocrop_prep.remote import Location
+from mocrop_prep.remote.fetch import at_hand
 from mocrop_prep.stages.crop import crop_clip, packed
 from mocrop_prep.stages.extract import extract_clip
 from mocrop_prep.stages.fused import fuse_clip
@@ -46,7 +47,7 @@ class FusedJob:
     keep: bool
 
     @property
-    def source(self) -> Path:
+    def source(self) -> Location:
         """Return where the clip's video is."""
         return source_path(self.workdir.source, self.clip)
 
@@ -66,24 +67,23 @@ class FusedJob:
         return self.workdir.sample(self.name, self.clip.clip_id, self.key)
 
 
-def transcode_to(source: Path, target: Path, settings: TranscodeSettings) -> dict[str, Any]:
+def transcode_to(source: Location, target: Path, settings: TranscodeSettings) -> dict[str, Any]:
     """Publish a transcoded clip; return the stage's report with bytes and sha256, and what the source was.
 
     Of a source that is read in place these are its own, and no file is left at `target`.
     """
-    with _told_of_failures({"source": _state(source)}) as known:
-        plan = plan_clip(source, settings)
-        return _transcode(plan, source, target, settings, known["source"]) | known
+    with at_hand(source, target.parent) as (video, state), _told_of_failures({"source": state}) as known:
+        plan = plan_clip(video, settings)
+        return _transcode(plan, video, target, settings, state) | known
 
 
-def extract_to(video: Path, video_sha256: str, target: Path, direct: bool = False) -> dict[str, Any]:
+def extract_to(video: Location, video_sha256: str, target: Path, direct: bool = False) -> dict[str, Any]:
     """Publish a clip's vectors; return the stage's report with bytes and sha256.
 
     `direct` says that `video` is the source, read in place.
     """
-    _check_video(video, video_sha256, direct=direct)
-    with publish(target) as temporary:
-        report = extract_clip(video, temporary, direct=direct)
+    with _checked(video, video_sha256, target.parent, direct=direct) as path, publish(target) as temporary:
+        report = extract_clip(path, temporary, direct=direct)
         return report | _identity(temporary)
 
 
@@ -94,7 +94,7 @@ def crop_to(motion: Path, motion_sha256: str, clip: Clip, settings: CropSettings
 
 
 def shard_to(
-    video: Path,
+    video: Location,
     video_sha256: str,
     row: CropRow,
     target: Path,
@@ -102,33 +102,36 @@ def shard_to(
     direct: bool = False,
 ) -> dict[str, Any]:
     """Publish a clip's sample where it waits for its shard; `direct` is that of `extract_to`."""
-    _check_video(video, video_sha256, direct=direct)
-    with publish(target) as temporary:
-        report = shard_clip(video, row, temporary, settings, direct=direct)
+    with _checked(video, video_sha256, target.parent, direct=direct) as path, publish(target) as temporary:
+        report = shard_clip(path, row, temporary, settings, direct=direct)
         return {"sample": report | _identity(temporary)}
 
 
 def fuse_to(job: FusedJob) -> dict[str, Any]:
     """Publish a clip's sample, and its intermediates if they are kept, from one decode of each."""
-    if job.kept:
-        direct = job.kept["action"] == "direct"
-        video = job.source if direct else job.video
-        if _is(video, job.kept["sha256"]):
-            with _told_of_failures({name: job.kept[name] for name in _TOLD}) as known:
-                return _fuse_video(job, video, inspect_source(video) if direct else None) | known
-    with _told_of_failures({"source": _state(job.source)}) as known, ExitStack() as stack:
+    direct = job.kept.get("action") == "direct"
+    if job.kept and not direct and _is(job.video, job.kept["sha256"]):
+        with _told_of_failures({name: job.kept[name] for name in _TOLD}) as known:
+            return _fuse_video(job, job.video, None) | known
+    with ExitStack() as stack:
+        with _blame("transcode"):
+            source, state = stack.enter_context(at_hand(job.source, job.sample.parent))
+        if direct and state.get("sha256") == job.kept["sha256"]:
+            known = stack.enter_context(_told_of_failures({name: job.kept[name] for name in _TOLD}))
+            return _fuse_video(job, source, inspect_source(source)) | known
+        known = stack.enter_context(_told_of_failures({"source": state}))
         video, info = job.video, None
         with _blame("transcode"):
-            plan = plan_clip(job.source, job.transcode)
+            plan = plan_clip(source, job.transcode)
             if plan.action == "direct":
-                video, info = job.source, plan.info
+                video, info = source, plan.info
             if job.keep:
-                report = _transcode(plan, job.source, job.video, job.transcode, known["source"])
+                report = _transcode(plan, source, job.video, job.transcode, state)
                 known["transcode"] = report | known
             else:
                 if plan.action != "direct":
                     video = stack.enter_context(temporary_beside(job.sample.with_suffix(".mp4")))
-                report = carry_out(plan, job.source, video, job.transcode)
+                report = carry_out(plan, source, video, job.transcode)
         known |= {name: report[name] for name in _TOLD if name in report}
         return _fuse_video(job, video, info) | known
 
@@ -170,16 +173,6 @@ def _told_of_failures(known: dict[str, Any]) -> Iterator[dict[str, Any]]:
         raise
 
 
-def _state(source: Path) -> dict[str, Any]:
-    try:
-        status = source.stat()
-        if not stat.S_ISREG(status.st_mode):
-            return {}
-        return {"bytes": status.st_size, "mtime_ns": status.st_mtime_ns, "sha256": sha256(source)}
-    except OSError:  # the stage says what is wrong with it
-        return {}
-
-
 @contextmanager
 def _blame(stage: str) -> Iterator[None]:
     try:
@@ -189,14 +182,20 @@ def _blame(stage: str) -> Iterator[None]:
         raise
 
 
-def _check_video(video: Path, digest: str, *, direct: bool) -> None:
-    """Raise ClipError unless a clip that is to be decoded is what stage 1 left, or left in place."""
+@contextmanager
+def _checked(video: Location, digest: str, folder: Path, *, direct: bool) -> Iterator[Path]:
+    """Yield a clip that is to be decoded, if it is what stage 1 left, or left in place; raises ClipError."""
     if not direct:
+        assert isinstance(video, Path), "what was transcoded is on disk"
         _check(video, digest, "transcode")
-    elif not _is(video, digest):
-        state = "is no longer what it was" if video.exists() else "is gone, which is read in place"
-        again = "run `mocrop-prep transcode SOURCE WORKDIR` again"
-        raise ClipError("bad-intermediate", f"{video}, the source, {state}; {again}")
+        yield video
+        return
+    with at_hand(video, folder) as (path, state):
+        if state.get("sha256") != digest:
+            what = "is no longer what it was" if state else "is gone, which is read in place"
+            again = "run `mocrop-prep transcode SOURCE WORKDIR` again"
+            raise ClipError("bad-intermediate", f"{video}, the source, {what}; {again}")
+        yield path
 
 
 def _check(path: Path, digest: str, stage: str) -> None:

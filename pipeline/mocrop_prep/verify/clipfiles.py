@@ -59,11 +59,13 @@ def check_sources(house: Inventory, clips: Iterable[Clip]) -> Iterator[Finding]:
     """Hold the sources of clips that are read in place, as far as they are there, against the journal."""
     again = stage_again(house.workdir, "transcode")
     records = _records(house, "transcode")
-    wanted = {
+    found = {
         source_path(house.workdir.source, clip): records[clip.clip_id].data["sha256"]
         for clip in clips
         if clip.clip_id in records and _in_place(records[clip.clip_id])
     }
+    # what is in a store was streamed, and would have to be again
+    wanted = {path: digest for path, digest in found.items() if isinstance(path, Path)}
     if not wanted:
         return
     good = gone = 0

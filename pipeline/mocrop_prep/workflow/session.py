@@ -10,23 +10,28 @@ from mocrop_manifests import Clip, RowCount
 
 from mocrop_prep.config import RunSettings
 from mocrop_prep.journal import Record, Records
+from mocrop_prep.remote import State
 from mocrop_prep.workdir import Workdir
 from mocrop_prep.workflow.sources import SourceWatch
 
 
 @dataclass(frozen=True, slots=True)
 class Session:
-    """The WORKDIR, the clips to work on, and how to run; `checksum` tells changed videos by their content."""
+    """The WORKDIR, the clips to work on, and how to run; `checksum` tells changed videos by their content.
+
+    `listed` holds, by `clip.path`, what is known already of videos in a store.
+    """
 
     workdir: Workdir
     clips: Sequence[Clip]
     run: RunSettings
     quiet: bool = False
     checksum: bool = False
+    listed: Mapping[str, State] = field(default_factory=dict)
     sources: SourceWatch = field(init=False)
 
     def __post_init__(self) -> None:
-        watch = SourceWatch(self.workdir.source, checksum=self.checksum, quiet=self.quiet)
+        watch = SourceWatch(self.workdir.source, checksum=self.checksum, quiet=self.quiet, listed=self.listed)
         object.__setattr__(self, "sources", watch)  # frozen for everybody else
 
 

@@ -5,19 +5,17 @@ from __future__ import annotations
 import os
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
-from pathlib import Path
 
 import joblib
 from mocrop_manifests import Clip
-from mocrop_manifests.files import sha256
 
 from mocrop_prep.clips import source_path
 from mocrop_prep.clips.paths import unescape
+from mocrop_prep.errors import UsageError
 from mocrop_prep.journal import Record, fingerprint
 from mocrop_prep.progress import Progress
+from mocrop_prep.remote import Location, State, Url, store
 
-State = tuple[int, int]
-"""Size in bytes and time of the last change in nanoseconds."""
 _TIME_BITS = 66
 _TIME_MASK = (1 << _TIME_BITS) - 1
 _TIME_ORIGIN = 1 << 64  # times may be before 1970
@@ -27,32 +25,39 @@ class SourceWatch:
     """Compares the videos with what their records say of them.
 
     With `checksum` they are told apart by content: a copy with another time is the same video, one that was
-    changed in place is not, whatever its time says.
+    changed in place is not, whatever its time says. `listed` holds, by `clip.path`, what is known already of
+    videos in a store.
     """
 
-    def __init__(self, root: Path, *, checksum: bool, quiet: bool) -> None:
+    def __init__(
+        self, root: Location, *, checksum: bool, quiet: bool, listed: Mapping[str, State] | None = None
+    ) -> None:
         self._root, self._checksum, self._quiet = root, checksum, quiet
-        self._states: dict[str, int] = {}
+        self._listed = listed or {}
+        self._states: dict[str, State | int | None] = {}  # those of files on disk packed: half the memory
         self._digests: dict[str, str] = {}
 
-    def path(self, clip: Clip) -> Path:
+    def path(self, clip: Clip) -> Location:
         """Return where a clip's video is."""
         return source_path(self._root, clip)
 
     def state(self, clip: Clip) -> State | None:
         """Return size and time of a clip's video, or None if it cannot be had."""
-        packed = self._states.get(clip.clip_id)
-        if packed is None:
-            packed = self._states[clip.clip_id] = self._look(clip)
-        return None if packed < 0 else (packed >> _TIME_BITS, (packed & _TIME_MASK) - _TIME_ORIGIN)
+        if clip.clip_id not in self._states:
+            self._look([clip])
+        state = self._states[clip.clip_id]
+        if not isinstance(state, int):
+            return state
+        return state >> _TIME_BITS, (state & _TIME_MASK) - _TIME_ORIGIN
 
     def size(self, clip: Clip) -> int:
         """Return the bytes of a clip's video, 0 if it cannot be had."""
         state = self.state(clip)
         return 0 if state is None else state[0]
 
-    def hash(self, clips: Sequence[Clip], records: Mapping[str, Record]) -> None:
-        """With `checksum`, take the digests of the videos that are on record."""
+    def look(self, clips: Sequence[Clip], records: Mapping[str, Record]) -> None:
+        """Look at the videos of clips; with `checksum`, take the digests of those that are on record too."""
+        self._look(clips)
         if self._checksum:
             self._hash([clip for clip in clips if _noted(records.get(clip.clip_id))])
 
@@ -79,16 +84,37 @@ class SourceWatch:
             record, state = records.get(clip.clip_id), self.state(clip)
             noted = _noted(record)
             if record and noted and state and clip.clip_id in self._digests and _state(noted) != state:
-                source = noted | {"bytes": state[0], "mtime_ns": state[1]}
+                source = noted | {"bytes": state[0], _tag(noted): state[1]}
                 found.append(replace(record, data=record.data | {"source": source}))
         return found
 
-    def _look(self, clip: Clip) -> int:
-        """Return size and time in one number, which takes half the memory; under 0 if they cannot be had."""
+    def _look(self, clips: Sequence[Clip]) -> None:
+        """Take the states of videos that are not known yet; those in a store side by side."""
+        urls: dict[str, Url] = {}
+        for clip in clips:
+            if clip.clip_id in self._states:
+                continue
+            if clip.path in self._listed:
+                self._states[clip.clip_id] = self._listed[clip.path]
+            elif isinstance(self._root, Url) or isinstance(self.path(clip), Url):
+                place = self.path(clip)
+                assert isinstance(place, Url), "a store leads to no path on disk"
+                urls[clip.clip_id] = place
+            else:
+                self._states[clip.clip_id] = self._packed(os.path.join(self._root, unescape(clip.path)))
+        if urls:
+            try:
+                found = store.states(urls.values())
+            except OSError as error:
+                raise UsageError(f"{error.filename} cannot be read: {error.strerror}") from None
+            self._states |= {clip_id: found[url] for clip_id, url in urls.items()}
+
+    @staticmethod
+    def _packed(path: str) -> int | None:
         try:
-            status = os.stat(os.path.join(self._root, unescape(clip.path)))
+            status = os.stat(path)
         except OSError:
-            return -1
+            return None
         return status.st_size << _TIME_BITS | (status.st_mtime_ns + _TIME_ORIGIN)
 
     def _hash(self, clips: Sequence[Clip]) -> None:
@@ -105,9 +131,9 @@ class SourceWatch:
                 progress.advance()
 
 
-def _digest(clip_id: str, path: Path) -> tuple[str, str]:
+def _digest(clip_id: str, path: Location) -> tuple[str, str]:
     try:
-        return clip_id, sha256(path)
+        return clip_id, store.digest(path)
     except OSError:  # no content is like it: the clip is tried, and says what is wrong
         return clip_id, ""
 
@@ -117,4 +143,9 @@ def _noted(record: Record | None) -> dict[str, object] | None:
 
 
 def _state(noted: Mapping[str, object]) -> tuple[object, object]:
-    return noted["bytes"], noted["mtime_ns"]
+    return noted["bytes"], noted[_tag(noted)]
+
+
+def _tag(noted: Mapping[str, object]) -> str:
+    """Return the name of what a record has beside the size: a time, or what a store calls the content."""
+    return "tag" if "tag" in noted else "mtime_ns"

@@ -15,6 +15,7 @@ from mocrop_manifests import Clip, CropRow, ManifestError, RowCount, read_crops
 from mocrop_prep.config import CropSettings, ShardSettings, TranscodeSettings
 from mocrop_prep.errors import UsageError
 from mocrop_prep.journal import Record, Records
+from mocrop_prep.remote import Location
 from mocrop_prep.shardset import SetRequest, ShardSet
 from mocrop_prep.stages import commit
 from mocrop_prep.workdir import Workdir
@@ -50,7 +51,7 @@ class TranscodeStage(Stage):
     def eligible(self) -> Sequence[Clip]:
         """Return all clips, the largest videos first."""
         clips, sources = self.session.clips, self.session.sources
-        sources.hash(clips, self.records)
+        sources.look(clips, self.records)
         return by_size(clips, sources.size)
 
     def inputs(self, clip: Clip) -> Inputs:
@@ -278,7 +279,7 @@ def failures(stage: str, records: Records, clips: Sequence[Clip]) -> dict[str, R
     return {record.clip_id: dataclasses.replace(record, stage=record.stage or stage) for record in found}
 
 
-def video_of(session: Session, clip: Clip, video: Mapping[str, Any]) -> Path:
+def video_of(session: Session, clip: Clip, video: Mapping[str, Any]) -> Location:
     """Return where a clip is read from: its source if that is read in place, else what was transcoded.
 
     `video` is what the transcode stage has on record of it.
