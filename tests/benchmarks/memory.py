@@ -2,8 +2,8 @@
 
     python -m tests.benchmarks.memory [--minutes N] [--size WIDTHxHEIGHT]
 
-The film is a few seconds, encoded once and repeated packet by packet, so that twenty minutes of it are made
-in seconds. Figures are the largest resident size (VmHWM of /proc/self/status) in MB: Python, all libraries and
+The film is a few seconds, encoded once and repeated packet by packet: twenty minutes of it are made in
+seconds. Figures are the largest resident size (VmHWM of /proc/self/status) in MB: Python, all libraries and
 all that the work holds at a time.
 """
 
