@@ -28,9 +28,15 @@ from mocrop_prep.config import CropSettings, RunSettings, ShardSettings, Transco
 from mocrop_prep.demo import make_demo
 from mocrop_prep.stages.crop import crop_clip
 from mocrop_prep.stages.extract import extract_clip
+from mocrop_prep.stages.shard import frames_to_keep
 from mocrop_prep.stages.transcode import transcode_clip
 from mocrop_prep.video import encode_clip, inspect_source, open_clip
 from mocrop_prep.workdir import make_workdir
+
+try:
+    import mvextractor.videocap as mvextractor
+except ImportError:  # optional: pip install motion-vector-extractor
+    mvextractor = None
 
 REAL_CLIPS = Path(__file__).parents[2].parent / "shared" / "data" / "ucf101"
 Side = Callable[[], object]
@@ -54,6 +60,38 @@ def decode_with_vectors(paths: Sequence[Path]) -> None:
             info = clip.index.info
             gauge = AppearanceGauge(info.width, info.height, info.key_frames)
             clip.decode(sink=lambda _: None, keep=set(info.key_frames), gauge=gauge)
+
+
+def decode_vectors(paths: Sequence[Path]) -> None:
+    """Decode every clip for its vectors alone."""
+    for path in paths:
+        with open_clip(path) as clip:
+            clip.decode(sink=lambda _: None)
+
+
+def decode_vectors_elsewhere(paths: Sequence[Path]) -> None:
+    """Read the vectors of every clip with mv-extractor, which then makes no pictures.
+
+    https://github.com/LukasBommes/mv-extractor, on PyPI as motion-vector-extractor.
+    """
+    for path in paths:
+        capture = mvextractor.VideoCap()
+        if not capture.open(str(path)):
+            raise ValueError(f"mv-extractor does not open {path}")
+        capture.set_decode_frames(False)
+        while capture.read()[0]:
+            pass
+        capture.release()
+
+
+def decode_stored_frames(paths: Sequence[Path]) -> None:
+    """Decode what `shard` stores, which is key frames."""
+    for path in paths:
+        with open_clip(path) as clip:
+            keys = clip.index.info.key_frames
+            clip.decode_key_frames(
+                [keys.index(number) for number in frames_to_keep(clip.index, ShardSettings())]
+            )
 
 
 def write_vectors(paths: Sequence[Path], folder: Path) -> None:
@@ -86,6 +124,10 @@ class Bench:
             "decode with vectors and key frames / bare decode": (
                 "ours", lambda: decode_with_vectors(self.videos), "bare", lambda: bare_decode(self.videos)
             ),
+            **self._rivals(),
+            "stored key frames / bare decode": (
+                "ours", lambda: decode_stored_frames(self.videos), "bare", lambda: bare_decode(self.videos)
+            ),
             "extract to Parquet / bare decode": (
                 "ours", lambda: write_vectors(self.videos, motion), "bare", lambda: bare_decode(self.videos)
             ),
@@ -99,6 +141,16 @@ class Bench:
             "fused run / unavoidable codec work": ("run", self.fused, "codecs", self.codecs),
             "staged / fused run": ("staged", self.staged, "fused", self.fused),
             "fused run, 1 job / 2 jobs": ("1 job", self.fused, "2 jobs", lambda: self.fused(jobs=2)),
+        }  # fmt: skip
+
+    def _rivals(self) -> dict[str, tuple[str, Side, str, Side]]:
+        if mvextractor is None:
+            return {}
+        return {
+            "vectors alone / mv-extractor": (
+                "ours", lambda: on_one_core(partial(decode_vectors, self.videos)),
+                "mv-extractor", lambda: on_one_core(partial(decode_vectors_elsewhere, self.videos)),
+            )
         }  # fmt: skip
 
     def crop(self, motion: Path, method: str) -> None:
@@ -135,6 +187,19 @@ class Bench:
         home = make_workdir(self.folder / f"work-{self.runs}", self.root)
         workflow.save_clips(home, self.clips)
         return workflow.Session(home, self.clips, RunSettings(jobs=jobs), quiet=True)
+
+
+def on_one_core(work: Side) -> None:
+    """Run some work on one core, where the system can say so: others may start threads."""
+    if not hasattr(os, "sched_setaffinity"):
+        work()
+        return
+    cores = os.sched_getaffinity(0)
+    os.sched_setaffinity(0, {min(cores)})
+    try:
+        work()
+    finally:
+        os.sched_setaffinity(0, cores)
 
 
 def seconds(work: Side) -> float:
