@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import sys
 import tempfile
@@ -54,6 +55,7 @@ def connect(scheduler: str, jobs: int) -> Engine:
     }
     # its advice on releases, names of hosts and kinds of clusters is not for who runs a command
     warnings.filterwarnings("ignore", module=r"(pyspark|joblibspark)\.")
+    logging.getLogger("py4j").setLevel(logging.CRITICAL)
     builder = SparkSession.builder
     for name, value in settings.items():
         builder = builder.config(name, value)
