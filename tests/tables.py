@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 from hypothesis import strategies as st
 from mocrop_manifests import Clip, CropRow, ManifestError, write_crops
+from mocrop_manifests.crops import ROUTES
 
 TEXT = st.text(st.characters(codec="utf-8", exclude_characters="\0"), max_size=12) | st.sampled_from(
     (
@@ -72,6 +73,7 @@ def crop_rows(draw: st.DrawFn) -> CropRow:
         config="0123456789ab",
         confidence=draw(st.none() | share),
         damaged=draw(st.none() | st.integers(0, 10**6)),
+        route=draw(st.none() | st.sampled_from(ROUTES)),
     )
 
 

@@ -64,9 +64,9 @@ _WIDEST = 1 << 15  # places of blocks are 16-bit numbers
 class Vectors:
     """Motion vectors of one or more frames; nine arrays of equal length.
 
-    `frame` is the decoded order from 0; `source` is -1 for the past; `w`, `h` are the block's size and
-    `dst_x`, `dst_y` its centre, in pixels; `motion_x / scale`, `motion_y / scale` are the displacement in
-    pixels.
+    `frame` is the order of display from 0; `source` is -1 for the past, 1 for the future; `w`, `h` are the
+    block's size and `dst_x`, `dst_y` its centre, in pixels; `motion_x / scale`, `motion_y / scale` are the
+    displacement in pixels.
     """
 
     frame: NDArray[np.int32]
@@ -122,9 +122,9 @@ def _room(size: int) -> list[NDArray[Any]]:
 
 @dataclass(frozen=True, slots=True)
 class ClipInfo:
-    """What the crop needs to know of a transcoded clip: pixels, mean frames/s, and decoded frame numbers.
+    """What the crop needs to know of a clip: pixels, mean frames/s, frames, and which of them are key frames.
 
-    `appearance` is known once its key frames were looked at.
+    `appearance` is known once some of them were looked at.
     """
 
     width: int

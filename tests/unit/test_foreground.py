@@ -393,6 +393,21 @@ class TestLongClips:
         places = np.arange(len(count)) // batch
         return info, [vectors.select(places == n) for n in range(places[-1] + 1)]
 
+    def test_a_vector_to_a_later_frame_says_what_its_opposite_to_an_earlier_one_says(self) -> None:
+        info = clip()
+        vectors = field(info, acting(ACTOR, stride=6, camera=panning(4, -2)))
+        turned = vectors.frame % 3 == 1
+        sign = np.where(turned, -1, 1).astype(np.int32)
+        mixed = replace(
+            vectors,
+            source=-sign,
+            motion_x=vectors.motion_x * sign,
+            motion_y=vectors.motion_y * sign,
+        )
+        before, after = density_of(info, [vectors]), density_of(info, [mixed])
+        assert np.array_equal(before[0].cells, after[0].cells)
+        assert before[1] == after[1]
+
     def test_of_a_long_clip_some_groups_of_pictures_are_used(self) -> None:
         short = density_of(*self.long(MOST_FRAMES, range(0, MOST_FRAMES, 12)))
         frames = 10 * MOST_FRAMES
@@ -411,10 +426,11 @@ class TestLongClips:
             tracemalloc.stop()
         assert peaks[1] < 1.3 * peaks[0]
 
-    def test_a_long_clip_with_one_key_frame_is_used_as_a_whole(self) -> None:
+    @pytest.mark.parametrize("keys", [range(1), range(0, 2 * MOST_FRAMES, 250)])
+    def test_of_a_long_clip_with_few_key_frames_runs_of_frames_are_used(self, keys: range) -> None:
         frames = 2 * MOST_FRAMES
-        parts, whole = (density_of(*self.long(frames, range(1), batch))[0] for batch in (2000, 12 * frames))
-        assert parts.kept == whole.kept == pytest.approx(parts.vectors / 12, rel=0.01)
+        parts, whole = (density_of(*self.long(frames, keys, batch))[0] for batch in (2000, 12 * frames))
+        assert parts.kept == whole.kept == pytest.approx(parts.vectors / 24, rel=0.01)
 
     def test_a_long_clip_is_split_into_batches_as_a_short_one_is(self) -> None:
         frames = 2 * MOST_FRAMES

@@ -66,16 +66,17 @@ class TestRoundTrip:
             motion_inside=None,
             confidence=0.4375,
             damaged=3,
+            route="direct",
         )
         text = write_crops([ROW, other])
         assert text.split("\n") == [
             "clip_id,path,label,label_name,split,group,status,reason,width,height,fps,frames,key_frames,"
             "x,y,w,h,area,method,grid,vectors,kept,sampled,motion_inside,score,seed,config,"
-            "confidence,damaged,version",
+            "confidence,damaged,route,version",
             "run__b,walk/a.avi,0,walk,train,g01,ok,,320,240,29.970030,60,5,40,0,240,240,0.750000,mocrop-v1,"
-            "6x8,1000,900,800,,,9223372036854775807,abc,0.437500,3,2",
+            "6x8,1000,900,800,,,9223372036854775807,abc,0.437500,3,direct,3",
             "walk__a,walk/a.avi,0,walk,train,g01,ok,,320,240,25.000000,60,5,40,0,240,240,0.750000,mocrop-v1,"
-            "6x8,1000,900,800,0.900000,720.000000,9223372036854775807,abc,,,2",
+            "6x8,1000,900,800,0.900000,720.000000,9223372036854775807,abc,,,,3",
             "",
         ]
         assert "\r" not in text

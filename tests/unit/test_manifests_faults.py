@@ -31,6 +31,7 @@ class TestFaults:
             ("width", "9" * 5000),
             ("damaged", "-1"),
             ("damaged", "some"),
+            ("route", "stream"),
             ("score", "1_0.5"),
             ("score", "0x1p3"),
             ("score", "1e999"),

@@ -25,8 +25,9 @@ from mocrop_manifests.versions import add_columns, newest_version, versioned
 
 from tests.tables import CELLS, CLIP, CLIPS, IDS, ROW, TEXT, crops_with, refused, saved
 
-FULL = dataclasses.replace(ROW, confidence=0.5, damaged=3)
-PLAIN = tuple(name for name in columns(CropRow) if name not in ("confidence", "damaged"))
+FULL = dataclasses.replace(ROW, confidence=0.5, damaged=3, route="direct")
+NEW = ("confidence", "damaged", "route")
+PLAIN = tuple(name for name in columns(CropRow) if name not in NEW)
 """The columns that every tool knows that writes manifests."""
 
 
@@ -39,18 +40,23 @@ def with_columns(folder: Path, names: tuple[str, ...], row: CropRow = FULL) -> P
 
 class TestVersions:
     def test_a_table_says_its_version_in_its_last_column(self) -> None:
-        for text in (write_clips([CLIP]), write_crops([ROW])):
+        for text, version in ((write_clips([CLIP]), 2), (write_crops([ROW]), 3)):
             head, row = text.splitlines()
             assert head.endswith(",version")
-            assert row.endswith(",2")
-        assert newest_version(Clip) == newest_version(CropRow) == 2
+            assert row.endswith(f",{version}")
+        assert (newest_version(Clip), newest_version(CropRow)) == (2, 3)
 
     def test_a_plain_manifest_of_another_tool_is_read(self, tmp_path: Path) -> None:
         assert read_crops(with_columns(tmp_path, PLAIN)) == [ROW]
 
-    def test_a_manifest_of_the_release_before_keeps_its_confidence(self, tmp_path: Path) -> None:
+    def test_a_manifest_of_version_1_keeps_its_confidence(self, tmp_path: Path) -> None:
         path = with_columns(tmp_path, (*PLAIN, "confidence"))
-        assert read_crops(path) == [dataclasses.replace(FULL, damaged=None)]
+        assert read_crops(path) == [dataclasses.replace(FULL, damaged=None, route=None)]
+
+    def test_a_manifest_of_the_release_before_says_no_route(self, tmp_path: Path) -> None:
+        path = with_columns(tmp_path, tuple(name for name in CELLS if name != "route"))
+        path.write_text(path.read_text().replace(",3\n", ",2\n"))
+        assert read_crops(path) == [dataclasses.replace(FULL, route=None)]
 
     def test_a_clip_list_of_the_release_before_is_read(self, tmp_path: Path) -> None:
         text = "".join(line.rpartition(",")[0] + "\n" for line in write_clips([CLIP]).splitlines())
@@ -58,11 +64,11 @@ class TestVersions:
 
     def test_version_1_may_say_so(self, tmp_path: Path) -> None:
         path = with_columns(tmp_path, (*PLAIN, "version"))
-        path.write_text(path.read_text().replace(",2\n", ",1\n"))
+        path.write_text(path.read_text().replace(",3\n", ",1\n"))
         assert read_crops(path) == [ROW]
 
-    @pytest.mark.parametrize("name", ["confidence", "damaged"])
-    def test_what_version_2_brought_must_be_in_a_table_that_says_2(self, tmp_path: Path, name: str) -> None:
+    @pytest.mark.parametrize("name", NEW)
+    def test_what_version_3_has_must_be_in_a_table_that_says_3(self, tmp_path: Path, name: str) -> None:
         path = with_columns(tmp_path, tuple(other for other in CELLS if other != name))
         assert refused(read_crops, path) == f"{path}:1: missing columns: {name}"
 
@@ -71,8 +77,8 @@ class TestVersions:
         assert refused(read_crops, path) == f"{path}:1: missing columns: fps"
 
     def test_the_version_after_this_release_is_refused(self, tmp_path: Path) -> None:
-        path = saved(tmp_path, write_crops([ROW]).replace(",2\n", ",3\n"))
-        wanted = f"{path}:2: column version: written by a newer release: version 3; this one reads up to 2"
+        path = saved(tmp_path, write_crops([ROW]).replace(",3\n", ",4\n"))
+        wanted = f"{path}:2: column version: written by a newer release: version 4; this one reads up to 3"
         assert refused(read_crops, path) == wanted
         assert refused(lambda table: read_extras(CropRow, table), path) == wanted
 
@@ -83,7 +89,7 @@ class TestVersions:
 
     def test_two_versions_in_one_table_are_named_where_they_meet(self, tmp_path: Path) -> None:
         path = crops_with(tmp_path, version="1")
-        assert refused(read_crops, path) == f"{path}:3: column version: 1 where the rows above have 2"
+        assert refused(read_crops, path) == f"{path}:3: column version: 1 where the rows above have 3"
 
     def test_a_table_of_no_version_has_no_column_for_it(self) -> None:
         assert format_rows(Note, [Note("a", 1)]) == "name,number\na,1\n"
@@ -161,7 +167,7 @@ class TestExtras:
         assert found == Extras(("note", "seen by"), {"walk__a": ("look, here", "me")})
         again = write_crops([dataclasses.replace(ROW, clip_id="new"), ROW], found).splitlines()
         assert again[0] == f"{head},note,seen by"
-        assert again[1].endswith(",2,,")
+        assert again[1].endswith(",3,,")
         assert again[2] == f'{row},"look, here",me'
 
     def test_those_of_an_older_version_are_kept_and_what_is_ours_now_is_none(self, tmp_path: Path) -> None:

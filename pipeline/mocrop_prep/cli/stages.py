@@ -65,6 +65,7 @@ def run(source: Location, workdir: Location, name: str | None, keep: bool, **val
     Examples:
       mocrop-prep run UCF-101/ work/ --holdout-groups 1-7
       mocrop-prep run UCF-101/ work/ --train-list trainlist01.txt --test-list testlist01.txt
+      mocrop-prep run UCF-101/ work/ --direct --name quick
       mocrop-prep run clips.csv work/ --method mocrop-v2 --setting efficiency --name v2-192
       mocrop-prep run s3://bucket/videos s3://bucket/work --jobs 16
     """
@@ -94,7 +95,8 @@ def transcode(source: Location, workdir: Location, **values: Any) -> int:
     """Stage 1: make plain H.264 of every clip of SOURCE, in WORKDIR/transcoded.
 
     The result is yuv420p with a fixed GOP, no B-frames, one reference, square pixels, upright, without
-    sound. A source that is like that already is copied. SOURCE is as for `run`.
+    sound. A source that is like that already is copied. With --direct, sources whose codec exports motion
+    vectors are left where they are, and the other stages read them there. SOURCE is as for `run`.
     """
     from mocrop_prep import workflow
 
