@@ -14,13 +14,19 @@ from mocrop_prep.config import CropSettings, ShardSettings, TranscodeSettings
 from mocrop_prep.journal import fingerprint
 from mocrop_prep.vectors import MOTION_FORMAT
 from mocrop_prep.video import library_versions
+from mocrop_prep.video.encode import x264_options
 
 Inputs = dict[str, str]
 
 
 def transcode_inputs(source: str, settings: TranscodeSettings) -> Inputs:
     """Return what decides a transcoded clip; `source` stands for the video."""
-    return {"source": source, "settings": settings.digest(), "libraries": _libraries()}
+    return {
+        "source": source,
+        "settings": settings.digest(),
+        "encoder options": _encoder(),
+        "libraries": _libraries(),
+    }
 
 
 def extract_inputs(video_sha256: str) -> Inputs:
@@ -59,6 +65,7 @@ def run_inputs(
     return {
         "source": source,
         "transcode settings": transcode.digest(),
+        "encoder options": _encoder(),
         "crop settings": crop.digest(),
         "shard settings": shard.digest(),
         "clip list": _row(clip),
@@ -70,6 +77,12 @@ def run_inputs(
 @cache
 def _libraries() -> str:
     return fingerprint(library_versions())
+
+
+@cache
+def _encoder() -> str:
+    # of no setting: those have a key of their own
+    return fingerprint(x264_options(TranscodeSettings()))
 
 
 @cache
