@@ -4,13 +4,13 @@ DEMO ?= demo
 JOBS ?= 0
 BIN := .venv/bin
 
-.PHONY: help demo test test-slow lint bench bench-crops ablate clean
+.PHONY: help demo test test-slow lint bench bench-crops bench-presets ablate clean
 .DEFAULT_GOAL := help
 
 help:  ## show this help
 	@echo "MoCrop: labelled videos in, motion-cropped frame shards and a trained model out"
 	@echo
-	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | awk -F'\t' '{printf "  make %-11s %s\n", $$1, $$2}'
+	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | awk -F'\t' '{printf "  make %-13s %s\n", $$1, $$2}'
 
 .venv/.python:
 	@$(PYTHON) -c 'import sys; v = sys.version_info; sys.exit(0 if v >= (3, 11) else "Python 3.11 or newer is needed, this is %d.%d; try make PYTHON=python3.12" % v[:2])'
@@ -49,6 +49,10 @@ bench: .venv/.dev  ## measure speed against bare codec loops; writes demo/bench.
 bench-crops: .venv/.dev  ## measure what crops keep and what they are worth; writes demo/bench-crops.json
 	$(BIN)/python -m tests.benchmarks.bench_crops --demo $(DEMO) --work $(DEMO)/bench-crops --jobs $(JOBS) \
 		--json $(DEMO)/bench-crops.json
+
+bench-presets: .venv/.dev  ## measure x264 settings: their speed, and what vectors and pictures are worth
+	$(BIN)/python -m tests.benchmarks.bench_presets --demo $(DEMO) --work $(DEMO)/bench-presets --jobs $(JOBS) \
+		--json $(DEMO)/bench-presets.json
 
 ablate: .venv/.dev  ## measure what each part of the methods is worth and costs; writes demo/ablate.json
 	$(BIN)/python -m tests.benchmarks.ablate --demo $(DEMO) --work $(DEMO)/bench-crops --jobs $(JOBS) \

@@ -150,6 +150,12 @@ class TranscodeSettings(Settings):
     )
     gop: int = option(12, "Frames from one key frame to the next.", low=1, high=600)
     preset: str = option("veryfast", "x264 preset; slower ones give smaller files.", choices=PRESETS)
+    entropy: str = option(
+        "cabac",
+        "Entropy coder of x264: cavlc makes encoding and decoding 1.1 to 1.3 times as quick, and files 5 to "
+        "15 % larger.",
+        choices=("cabac", "cavlc"),
+    )
     crf: float = option(20.0, "x264 constant rate factor; lower is better and larger.", low=0.0, high=51.0)
     short_side: int | None = option(
         None,

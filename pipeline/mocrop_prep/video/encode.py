@@ -28,6 +28,10 @@ _X264 = (
     "keyint={gop}:min-keyint={gop}:scenecut=0:open-gop=0:bframes=0:ref=1:weightp=1:mbtree=0:rc-lookahead=0:"
     "threads=1:lookahead-threads=1:sliced-threads=0"
 )
+# The presets superfast and ultrafast leave out blocks of 8x8, and mocrop-v1, which counts vectors, then keeps
+# less of the actor: `tests/benchmarks/bench_presets.py` measures it. So they get the partitions of veryfast.
+_COARSE = ("ultrafast", "superfast")
+_PARTITIONS = "partitions=p8x8,i4x4,i8x8"
 _BITEXACT = {"fflags": "+bitexact"}
 _FINEST_CLOCK = 90_000
 _LARGEST_SIDE = 16_384
@@ -71,28 +75,49 @@ def copy_clip(source: Path, target: Path) -> TranscodeReport:
     return TranscodeReport(packets, 0, False)
 
 
-def encode_clip(source: Path, target: Path, info: SourceInfo, settings: TranscodeSettings) -> TranscodeReport:
+def encode_clip(
+    source: Path, target: Path, info: SourceInfo, settings: TranscodeSettings, *, tuning: str | None = None
+) -> TranscodeReport:
     """Re-encode a source as yuv420p H.264 MP4: upright, square pixels, even sizes, BT.601 limited range.
 
     The GOP is fixed and closed, with one reference and no B-frames. Sound timestamps are kept, from zero;
     others are replaced by a constant rate. Damage is counted, strictly; frames that libavcodec conceals are
-    kept unless `settings` refuse damage. Raises ClipError.
+    kept unless `settings` refuse damage. `tuning` is as for `x264_options`. Raises ClipError.
     """
     # what explodes is lost: where damage is to be kept, it is counted in a decode of its own
     damaged = count_damage(source) if settings.on_corrupt == "keep" else 0
-    report = _encode_in_time(source, target, info, settings)
+    report = _encode_in_time(source, target, info, settings, x264_options(settings, tuning))
     return replace(report, damaged=max(report.damaged, damaged))
 
 
+def x264_options(settings: TranscodeSettings, tuning: str | None = None) -> dict[str, str]:
+    """Return libx264's options under FFmpeg's names.
+
+    `tuning` takes the place of ours, in x264's own words, such as "cabac=0:subme=1", or empty: whoever
+    measures settings against each other with it keeps to the contract.
+    """
+    fixed = _X264.format(gop=settings.gop)
+    return {
+        "preset": settings.preset,
+        "crf": f"{settings.crf:g}",
+        "x264-params": ":".join(filter(None, (fixed, _tuning(settings) if tuning is None else tuning))),
+    }
+
+
+def _tuning(settings: TranscodeSettings) -> str:
+    parts = [_PARTITIONS] if settings.preset in _COARSE else []
+    return ":".join([*parts, *(["cabac=0"] if settings.entropy == "cavlc" else [])])
+
+
 def _encode_in_time(
-    source: Path, target: Path, info: SourceInfo, settings: TranscodeSettings
+    source: Path, target: Path, info: SourceInfo, settings: TranscodeSettings, options: dict[str, str]
 ) -> TranscodeReport:
     if info.sound_timestamps:
         try:
-            return _encode(source, target, info, settings, constant_rate=False)
+            return _encode(source, target, info, settings, options, constant_rate=False)
         except _BrokenTimestampsError:
             pass
-    return _encode(source, target, info, settings, constant_rate=True)
+    return _encode(source, target, info, settings, options, constant_rate=True)
 
 
 def output_size(info: SourceInfo, short_side: int | None) -> tuple[int, int]:
@@ -114,7 +139,13 @@ def _output(target: Path) -> av.container.OutputContainer:
 
 
 def _encode(
-    source: Path, target: Path, info: SourceInfo, settings: TranscodeSettings, *, constant_rate: bool
+    source: Path,
+    target: Path,
+    info: SourceInfo,
+    settings: TranscodeSettings,
+    options: dict[str, str],
+    *,
+    constant_rate: bool,
 ) -> TranscodeReport:
     size = output_size(info, settings.short_side)
     upright = size if info.rotation % 2 == 0 else size[::-1]
@@ -124,7 +155,7 @@ def _encode(
     with open_video(source, strict) as (container, stream), _output(target) as out:
         clock = 1 / info.rate if constant_rate else _clock(stream)
         timeline = _Timeline(clock, constant_rate=constant_rate)
-        encoder = _add_encoder(out, info.rate, clock, upright, settings)
+        encoder = _add_encoder(out, info.rate, clock, upright, options)
         try:
             for frame in read_frames(container, stream, damage):
                 timeline.stamp(frame)
@@ -177,13 +208,8 @@ def _add_encoder(
     rate: Fraction,
     clock: Fraction,
     size: tuple[int, int],
-    settings: TranscodeSettings,
+    options: dict[str, str],
 ) -> VideoStream:
-    options = {
-        "preset": settings.preset,
-        "crf": f"{settings.crf:g}",
-        "x264-params": _X264.format(gop=settings.gop),
-    }
     encoder = out.add_stream("libx264", rate=rate, options=options)
     encoder.width, encoder.height = size
     encoder.pix_fmt = "yuv420p"

@@ -16,6 +16,7 @@ from mocrop_prep.config import CropSettings, ShardSettings, TranscodeSettings
 from mocrop_prep.journal import fingerprint
 from mocrop_prep.vectors import MOTION_FORMAT
 from mocrop_prep.video import library_versions
+from mocrop_prep.video.encode import x264_options
 
 Inputs = dict[str, str]
 _CLIP_VALUES, _ROW_VALUES = (attrgetter(*columns(kind)) for kind in (Clip, CropRow))
@@ -23,7 +24,12 @@ _CLIP_VALUES, _ROW_VALUES = (attrgetter(*columns(kind)) for kind in (Clip, CropR
 
 def transcode_inputs(source: str, settings: TranscodeSettings) -> Inputs:
     """Return what decides a transcoded clip; `source` stands for the video."""
-    return {"source": source, "settings": settings.digest(), "libraries": _libraries()}
+    return {
+        "source": source,
+        "settings": settings.digest(),
+        "encoder options": _encoder(settings),
+        "libraries": _libraries(),
+    }
 
 
 def extract_inputs(video: Mapping[str, Any]) -> Inputs:
@@ -64,6 +70,7 @@ def run_constant(transcode: TranscodeSettings, crop: CropSettings, shard: ShardS
     """Return the inputs that all clips of a fused run share."""
     return {
         "transcode settings": transcode.digest(),
+        "encoder options": _encoder(transcode),
         "crop settings": crop.digest(),
         "shard settings": shard.digest(),
         "form of the vectors": str(MOTION_FORMAT),
@@ -85,6 +92,11 @@ def is_direct(video: Mapping[str, Any]) -> bool:
 @cache
 def _libraries() -> str:
     return fingerprint(library_versions())
+
+
+@cache
+def _encoder(settings: TranscodeSettings) -> str:
+    return fingerprint(x264_options(settings))
 
 
 @cache

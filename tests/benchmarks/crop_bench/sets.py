@@ -37,7 +37,13 @@ def ucf101(work: Path, run: RunSettings, *, quick: bool) -> ClipSet | None:
 
 
 def weizmann(work: Path, run: RunSettings, *, quick: bool) -> ClipSet | None:
-    """Return the Weizmann clips, 9 actors in 3 folds; None where they are not.
+    """Return the Weizmann clips, 9 actors in 3 folds; None where they are not."""
+    table = weizmann_table(work)
+    return _staged("Weizmann", table, work / "weizmann", run, quick=quick, folds=3) if table else None
+
+
+def weizmann_table(work: Path) -> Path | None:
+    """Write the source of the Weizmann clips and return it; None where they are not.
 
     The actor, who is the group, stands before the action in a file's name, so the source is a CSV. It lies
     beside a link to the clips: ids, and all that is drawn by them, are then the same wherever the clips are.
@@ -54,7 +60,7 @@ def weizmann(work: Path, run: RunSettings, *, quick: bool) -> ClipSet | None:
     publish_text(table, out.getvalue())
     link.unlink(missing_ok=True)
     link.symlink_to(videos.resolve(), target_is_directory=True)
-    return _staged("Weizmann", table, work / "weizmann", run, quick=quick, folds=3)
+    return table
 
 
 def demo(videos: Path, work: Path, run: RunSettings, *, quick: bool) -> ClipSet:
