@@ -28,6 +28,7 @@ from numpy.typing import NDArray
 
 from tests.commands import DEFAULT, journal, ok, outputs, prep, tree
 from tests.conftest import HOLDOUT
+from tests.corpus import corpus
 from tests.films import DVD, VP9, WEB, XVID, Film, encode, moving_square
 
 DIRECT = TranscodeSettings(direct=True)
@@ -145,6 +146,13 @@ def test_a_source_that_must_be_scaled_is_encoded(tmp_path: Path) -> None:
     source = encode(tmp_path / "a.avi", moving_square(14), XVID)
     scaled = TranscodeSettings(direct=True, short_side=64)
     assert transcode_clip(source, tmp_path / "out.mp4", scaled)["action"] == "encode"
+
+
+def test_a_source_without_a_key_frame_is_encoded(tmp_path: Path) -> None:
+    source = next(case for case in corpus() if case.name == "no-key-xvid.avi").write(tmp_path)
+    plain = transcode_clip(source, tmp_path / "plain.mp4", TranscodeSettings())
+    assert transcode_clip(source, tmp_path / "out.mp4", DIRECT) == plain
+    assert plain["action"] == "encode"
 
 
 def test_to_read_in_place_and_to_encode_always_are_not_asked_for_together() -> None:

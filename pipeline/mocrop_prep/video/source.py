@@ -142,6 +142,7 @@ def direct_violations(info: SourceInfo, *, short_side: int | None) -> list[str]:
     """Say, in words, why a source cannot be read in place of a transcoded clip; empty if it can."""
     rules = [
         (info.codec in VECTOR_CODECS, f"libavcodec exports no motion vectors of {info.codec}"),
+        (bool(info.key_packets), "it has no key frame"),
         *_picture_rules(info, short_side),
     ]
     return [text for holds, text in rules if not holds]
