@@ -44,7 +44,7 @@ lint: .venv/.dev  ## check style and types
 	$(BIN)/mypy
 
 bench: .venv/.dev  ## measure speed against bare codec loops; writes demo/bench.json
-	$(BIN)/python tests/benchmarks/bench.py --out $(DEMO)/bench.json
+	$(BIN)/python -m tests.benchmarks.bench --out $(DEMO)/bench.json
 
 bench-crops: .venv/.dev  ## measure what crops keep and what they are worth; writes demo/bench-crops.json
 	$(BIN)/python -m tests.benchmarks.bench_crops --demo $(DEMO) --work $(DEMO)/bench-crops --jobs $(JOBS) \

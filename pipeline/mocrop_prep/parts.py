@@ -13,10 +13,11 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from mocrop_manifests import Clip, write_clips
+from mocrop_manifests import Clip
 from mocrop_manifests.clips import SPLITS
-from mocrop_manifests.files import publish_text, sha256_of_text
+from mocrop_manifests.files import publish_text
 from mocrop_manifests.records import parse_json, typed_fields
+from mocrop_manifests.tables import format_lines
 
 from mocrop_prep.errors import UsageError
 
@@ -138,7 +139,10 @@ def refuse_part(root: Path) -> None:
 
 def note_part(root: Path, part: Part, clips: Sequence[Clip], classes: list[str]) -> None:
     """Note what the whole is that a part belongs to; written anew only if that changed."""
-    note = PartNote(part.of, part.number, len(clips), sha256_of_text(write_clips(clips)), classes)
+    digest = hashlib.sha256()
+    for line in format_lines(Clip, sorted(clips, key=lambda clip: clip.clip_id)):
+        digest.update(line.encode())
+    note = PartNote(part.of, part.number, len(clips), digest.hexdigest(), classes)
     if note != read_part_note(root):
         body = {"format": _FORMAT, "version": _VERSION, **dataclasses.asdict(note)}
         publish_text(_note(root), json.dumps(body, indent=2, sort_keys=True) + "\n")

@@ -9,7 +9,8 @@ from dataclasses import dataclass
 from mocrop_prep.worker import Outcome, Task
 
 LARGEST_BATCH = 256
-_BATCH_SECONDS = 0.25  # of work: what a kill costs at most, where clips are tiny
+BATCH_SECONDS = 0.25
+"""Of work in a batch: what a kill costs at most, where clips are tiny."""
 _SHARES = 4  # of the clips left, for each worker: the last batches end at about the same time
 _MEMORY = 0.8  # of the pace so far, at each outcome
 
@@ -27,14 +28,16 @@ class Queue:
     """Tasks in the order in which they are to be done, made when their turn comes.
 
     Long clips go out one at a time. Where clips take less than a message to a worker, many go in one: as many
-    as the last ones say will take a quarter of a second.
+    as the last ones say will take `seconds`.
     """
 
-    def __init__(self, tasks: Mapping[str, Task], largest: int = LARGEST_BATCH) -> None:
+    def __init__(
+        self, tasks: Mapping[str, Task], *, largest: int = LARGEST_BATCH, seconds: float = BATCH_SECONDS
+    ) -> None:
         self._tasks = tasks
-        self._largest = largest
+        self._largest, self._seconds = largest, seconds
         self._done: set[str] = set()
-        self._pace = _BATCH_SECONDS  # seconds a clip
+        self._pace = seconds  # of a clip
         self._size = 1
         self.tally = Tally()
 
@@ -77,7 +80,7 @@ class Queue:
         self.tally.clips += len(outcomes)
 
     def _next_size(self, workers: int, out: int) -> int:
-        fitting = int(_BATCH_SECONDS / max(self._pace, 1e-6))
+        fitting = int(self._seconds / max(self._pace, 1e-6))
         share = (len(self._tasks) - out) // (_SHARES * workers)
         # at most twice the last one: the first clips may not be like the others
         self._size = max(1, min(fitting, share, 2 * self._size, self._largest))

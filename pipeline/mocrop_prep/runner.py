@@ -26,7 +26,7 @@ from mocrop_prep.config import JobSettings, RunSettings
 from mocrop_prep.errors import FirstFailure, Stopped
 from mocrop_prep.journal import Journal, Record
 from mocrop_prep.progress import Progress
-from mocrop_prep.queue import LARGEST_BATCH, Queue, Tally
+from mocrop_prep.queue import BATCH_SECONDS, LARGEST_BATCH, Queue, Tally
 from mocrop_prep.warden import Warden, markers
 from mocrop_prep.worker import (
     LONGEST_TRACEBACK,
@@ -65,7 +65,11 @@ def run_tasks(
     limit of the settings is ended and recorded. Raises FirstFailure if the settings ask for that, and Stopped
     when a signal ends the work; what was done until then is recorded.
     """
-    queue = Queue(tasks, 1 if settings.fail_fast else LARGEST_BATCH)
+    queue = Queue(
+        tasks,
+        largest=1 if settings.fail_fast else LARGEST_BATCH,
+        seconds=engines.BATCH_SECONDS if settings.on_cluster else BATCH_SECONDS,
+    )
     before = journal.written
     make_folder(inflight)
     with journal, Progress(label, len(tasks), quiet=quiet) as progress, Warden(inflight, settings) as warden:

@@ -14,9 +14,9 @@ from __future__ import annotations
 import argparse
 import json
 import os
-import statistics
 import tempfile
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
+from dataclasses import asdict
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -32,12 +32,12 @@ from torch import Tensor
 from torch.utils.data import DataLoader
 
 from tests.benchmarks.seeking import FRAMES, MEAN, SIZE, STD, SeekingClips, Sets, make_sets
-from tests.benchmarks.waiting import data_wait, gpu_busy, spent
+from tests.benchmarks.speed.interleaved import HEADER, Pair, Side, compare
+from tests.benchmarks.waiting import data_wait, gpu_busy
 
 REAL_CLIPS = Path(__file__).parents[2].parent / "shared" / "data" / "ucf101"
 BATCH = 16
 CPU = torch.device("cpu")
-Side = Callable[[], object]
 
 
 class LoaderBench:
@@ -48,27 +48,26 @@ class LoaderBench:
         self.clips = len(sets.transcoded)
         self._view = transforms.evaluation(SIZE)
 
-    def pairs(self) -> dict[str, tuple[str, Side, str, Side]]:
-        """Return the comparisons by name: (side A, its work, side B, its work)."""
+    def pairs(self) -> list[Pair]:
+        """Return what is compared."""
         seek, avi = self._seeking(self.sets.transcoded), self._seeking(self.sets.sources)
         seek_2 = self._seeking(self.sets.transcoded, workers=2)
         ours, ours_2 = self._ours(self.sets.tar), self._ours(self.sets.tar, workers=2)
+        floats, augmented = self._ours(self.sets.tar, floats=True), self._augmented(self.sets.tar)
+        one, parquet = self._ours(self.sets.tar, workers=1), self._ours(self.sets.parquet)
         decode = partial(self.decode_all, self.sets.tar)
-        augmented = self._augmented(self.sets.tar)
-        return {
-            "seek and crop, transcoded clips / trainer": ("seek", seek, "trainer", ours),
-            "seek and crop, transcoded clips / trainer, 2 workers": ("seek", seek_2, "trainer", ours_2),
-            "seek and crop, source clips / trainer": ("seek", avi, "trainer", ours),
-            "seek and crop, transcoded clips / trainer, normalised too": (
-                "seek", seek, "trainer", self._ours(self.sets.tar, floats=True),
-            ),
-            "seek and crop, transcoded clips / trainer, augmented": ("seek", seek, "trainer", augmented),
-            "trainer / JPEG decoding alone": ("trainer", ours, "JPEG", decode),
-            "trainer, Parquet / tar": ("Parquet", self._ours(self.sets.parquet), "tar", ours),
-            "trainer, tar, 1 worker / 2 workers": (
-                "1 worker", self._ours(self.sets.tar, workers=1), "2 workers", ours_2,
-            ),
-        }  # fmt: skip
+        sides: list[tuple[str, str, Side, str, Side]] = [
+            ("seek and crop, transcoded clips / trainer", "seek", seek, "trainer", ours),
+            ("seek and crop, transcoded clips / trainer, 2 workers", "seek", seek_2, "trainer", ours_2),
+            ("seek and crop, source clips / trainer", "seek", avi, "trainer", ours),
+            ("seek and crop, transcoded clips / trainer, floats", "seek", seek, "trainer", floats),
+            ("seek and crop, transcoded clips / trainer, augmented", "seek", seek, "trainer", augmented),
+            ("trainer / JPEG decoding alone", "trainer", ours, "JPEG", decode),
+            ("trainer, Parquet / tar", "Parquet", parquet, "tar", ours),
+            ("trainer, tar, 1 worker / 2 workers", "1 worker", one, "2 workers", ours_2),
+        ]
+        goals = {sides[0][0]: 25.0}
+        return [Pair(*side, self.clips, "clips", goals.get(side[0]), above=True) for side in sides]
 
     def decode_all(self, source: ClipFrames) -> None:
         """Decode every stored frame and nothing else."""
@@ -110,25 +109,6 @@ def _exhaust(batches: Iterable[object]) -> None:
         pass
 
 
-def compare(bench: LoaderBench, rounds: int) -> dict[str, dict[str, float]]:
-    """Run all comparisons `rounds` times after one warm-up; return medians and ratios of times, A over B."""
-    results = {}
-    for name, (a, work_a, b, work_b) in bench.pairs().items():
-        work_a(), work_b()
-        times = [(spent(work_a), spent(work_b)) for _ in range(rounds)]
-        ratios = [first.wall / second.wall for first, second in times]
-        results[name] = {
-            f"{a}_clips_per_s": bench.clips / statistics.median(first.wall for first, _ in times),
-            f"{b}_clips_per_s": bench.clips / statistics.median(second.wall for _, second in times),
-            "ratio": statistics.median(ratios),
-            "ratio_min": min(ratios),
-            "ratio_max": max(ratios),
-        }
-        if "worker" not in name:
-            results[name]["cpu_ratio"] = statistics.median(first.cpu / second.cpu for first, second in times)
-    return results
-
-
 def training_figures(shards: Path, rounds: int) -> dict[str, dict[str, float]]:
     """Measure what needs a network: the wait of CPU training, and the GPU where there is one."""
     small = TrainConfig(model="resnet18", batch_size=4, device="cpu", limit=24, workers=0)
@@ -162,24 +142,18 @@ def main() -> None:
         work = arguments.work or Path(scratch) / "work"
         bench = LoaderBench(make_sets(source, work, arguments.clips))
         print(f"{bench.clips} clips of {FRAMES} frames, {os.cpu_count()} cores, torch {torch.__version__}\n")
-        results = compare(bench, arguments.rounds)
-        print("| comparison of times | clips/s | ratio (range) | of CPU time |\n|---|---|---|---|")
-        for name, result in results.items():
-            print(f"| {name} | {_row(result)} |")
+        print(HEADER)
+        results = []
+        for result in compare(bench.pairs(), arguments.rounds):
+            results.append(asdict(result))
+            print(result.row(), flush=True)
         print()
         shares = training_figures(work / "shards" / "tar", arguments.rounds)
         for name, share in shares.items():
             print(f"{name}: {share['share']:.1%}")
     if arguments.out:
         arguments.out.parent.mkdir(parents=True, exist_ok=True)
-        arguments.out.write_text(json.dumps(results | shares, indent=2) + "\n")
-
-
-def _row(result: dict[str, float]) -> str:
-    rates = [f"{key.removesuffix('_clips_per_s')} {value:.0f}" for key, value in list(result.items())[:2]]
-    spread = f"{result['ratio_min']:.2f}-{result['ratio_max']:.2f}"
-    cpu = f"{result['cpu_ratio']:.2f}" if "cpu_ratio" in result else ""
-    return f"{' / '.join(rates)} | {result['ratio']:.2f} ({spread}) | {cpu}"
+        arguments.out.write_text(json.dumps({"comparisons": results, "training": shares}, indent=2) + "\n")
 
 
 if __name__ == "__main__":

@@ -11,6 +11,7 @@ from mocrop_train.config import TrainConfig
 from tests.benchmarks import bench_loader
 from tests.benchmarks.bench_loader import LoaderBench
 from tests.benchmarks.seeking import SIZE, Sets, make_sets, seek_and_crop
+from tests.benchmarks.speed.interleaved import compare
 from tests.benchmarks.waiting import data_wait, gpu_busy
 
 CLIPS = 4
@@ -36,11 +37,10 @@ def test_both_loaders_have_the_same_clips_and_crops(sets: Sets) -> None:
 
 
 def test_every_comparison_has_both_speeds_and_a_ratio(sets: Sets) -> None:
-    bench = LoaderBench(sets)
-    for name, result in bench_loader.compare(bench, rounds=1).items():
-        assert result["ratio_min"] == result["ratio"] == result["ratio_max"] > 0
-        assert len([key for key in result if key.endswith("_clips_per_s")]) == 2
-        assert ("cpu_ratio" in result) == ("worker" not in name)
+    for result in compare(LoaderBench(sets).pairs(), rounds=1):
+        assert result.low == result.ratio == result.high > 0
+        assert len(result.rates) == 2
+        assert min(result.rates.values()) > 0
 
 
 def test_how_long_training_waits_is_a_share_of_its_time(sets: Sets) -> None:

@@ -112,8 +112,8 @@ def test_the_ranges_above_cover_every_setting() -> None:
         if mark.name == "parametrize"
     )
     covered = {(kind, name) for kind, name, _, _ in mark.args[1]}
-    free_text = {(ClipSettings, name) for name in ("train_list", "val_list", "test_list", "holdout_groups")}
-    free_text.add((RunSettings, "scheduler"))
+    lists = ("train_list", "val_list", "test_list", "holdout_groups")
+    free_text = {*((ClipSettings, name) for name in lists), (RunSettings, "scheduler")}
     declared = {(kind, field.name) for kind in KINDS for field in dataclasses.fields(kind)}  # type: ignore[arg-type]
     assert covered | free_text == declared
 

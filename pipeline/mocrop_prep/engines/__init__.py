@@ -6,10 +6,11 @@ and the runner need to know (backend).
 """
 
 from mocrop_prep.engines.backend import close_engine, crew, dispatch, slots
-from mocrop_prep.engines.base import WorkersLost
+from mocrop_prep.engines.base import BATCH_SECONDS, WorkersLost
 from mocrop_prep.engines.claims import Lease, attempt_claimed, claimed
 
 __all__ = [
+    "BATCH_SECONDS",
     "Lease",
     "WorkersLost",
     "attempt_claimed",

@@ -16,6 +16,8 @@ from mocrop_prep.worker import NOT_FOR_WORKERS
 
 CONNECT_SECONDS = 10.0
 """How long a scheduler may take to answer."""
+BATCH_SECONDS = 2.0
+"""Of work in a call: one costs an engine some milliseconds, and Spark a tenth of a second."""
 WORKERS_SECONDS = 30.0
 """How long the first worker may take to come."""
 _HOST_AND_PORT = re.compile(r"(?:[a-z]+://)?(\[[0-9A-Fa-f:.]+\]|[^\s:/,\[\]]+):([0-9]{1,5})")

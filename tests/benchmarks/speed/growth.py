@@ -1,0 +1,56 @@
+"""What grows with the data: time with the length and number of clips, memory with neither."""
+
+from __future__ import annotations
+
+import statistics
+import tempfile
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+from mocrop_manifests import Clip
+from mocrop_prep.config import CropSettings, ShardSettings
+from mocrop_prep.stages.fused import fuse_clip
+
+from tests.benchmarks import memory, million
+from tests.benchmarks.waiting import spent
+
+LENGTHS = (480, 960, 1920, 3840)
+COUNTS = (5_000, 20_000)
+LONG_FRAMES = 2_880
+_CLIP = Clip("film", "film.mp4", 0, "film", "train", "")
+
+
+def by_length(rounds: int, lengths: Sequence[int] = LENGTHS) -> Iterator[tuple[str, float]]:
+    """Yield the processor time of a frame in films of 320x240, in microseconds, by their length."""
+    with tempfile.TemporaryDirectory() as scratch:
+        folder = Path(scratch)
+        films = {frames: memory.long_film(folder, frames, (320, 240)) for frames in lengths}
+        times: dict[int, list[float]] = {frames: [] for frames in lengths}
+        for number in range(rounds + 1):
+            for frames, film in films.items():
+                took = spent(lambda film=film: _fuse(film, folder)).cpu  # type: ignore[misc]
+                if number:
+                    times[frames].append(took / frames * 1e6)
+        for frames, taken in times.items():
+            yield f"extract, crop and shard, {frames:,} frames", statistics.median(taken)
+
+
+def _fuse(film: Path, folder: Path) -> None:
+    fuse_clip(film, _CLIP, folder / "sample.tar", CropSettings(), ShardSettings())
+
+
+def by_count(counts: Sequence[int] = COUNTS) -> Iterator[tuple[str, float]]:
+    """Yield the parent's processor time for a clip whose work takes none, in us, by their number."""
+    for count in counts:
+        with tempfile.TemporaryDirectory() as scratch:
+            figures = million.simulate(Path(scratch), count, jobs=2)
+        for name, taken in figures.items():
+            yield f"{name}, {count:,} clips", taken["cpu_seconds"] / count * 1e6
+
+
+def peaks(frames: int = LONG_FRAMES) -> Iterator[tuple[str, float]]:
+    """Yield the peak memory of a worker in MB on a film of 1920x1080, by what it does."""
+    with tempfile.TemporaryDirectory() as scratch:
+        film = memory.long_film(Path(scratch), frames)
+        for work in memory.WORK:
+            yield f"{work}, {frames:,} frames of 1920x1080", memory.peak_mb(work, film)
