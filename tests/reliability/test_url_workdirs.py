@@ -20,7 +20,7 @@ from tests.stores import Bucket
 pytest.importorskip("fsspec", reason="fsspec is not installed: no URLs to test")
 
 LOCK = "work/journal/lock"
-CLIPS = 8
+CLIPS = 6
 SLOWLY = ("--quiet", "--jobs", 1, "--preset", "veryslow")
 ALONE = ("--quiet", "--backend", "sequential")
 
@@ -176,7 +176,7 @@ def test_a_copy_that_was_deleted_takes_nothing_with_it(few: Path, bucket: Bucket
     assert far(bucket, tmp_path / "another", "verify", "--quiet").status == 0
 
 
-@pytest.mark.parametrize("notes", ["kept", "lost"])
+@pytest.mark.parametrize("notes", ["kept", pytest.param("lost", marks=pytest.mark.slow)])
 def test_files_that_are_a_size_alone_are_never_sent_whatever_touches_them(
     few: Path, bucket: Bucket, tmp_path: Path, notes: str
 ) -> None:
@@ -196,6 +196,7 @@ def test_files_that_are_a_size_alone_are_never_sent_whatever_touches_them(
     assert not (other / "aside").exists()
 
 
+@pytest.mark.slow
 def test_a_workdir_that_was_deleted_in_the_store_is_sent_again(
     few: Path, bucket: Bucket, tmp_path: Path
 ) -> None:
@@ -381,6 +382,7 @@ def test_a_workdir_inside_its_source_is_refused(few: Path, bucket: Bucket, tmp_p
     assert (outcome.status, "lies inside SOURCE" in outcome.err) == (2, True)
 
 
+@pytest.mark.slow
 def test_damaged_notes_are_named_and_without_them_nothing_is_lost(
     few: Path, bucket: Bucket, tmp_path: Path
 ) -> None:
@@ -408,6 +410,7 @@ def test_the_folder_of_another_copy_or_with_other_files_is_refused(
     assert "--local is for a WORKDIR in a store" in prep("status", tmp_path, "--local", tmp_path).err
 
 
+@pytest.mark.slow
 def test_without_a_folder_the_copy_lies_in_the_users_cache(
     few: Path, bucket: Bucket, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -418,6 +421,7 @@ def test_without_a_folder_the_copy_lies_in_the_users_cache(
     done(prep("extract", f"{bucket.url}/work", *ALONE))
 
 
+@pytest.mark.slow
 def test_the_preview_of_a_workdir_in_a_store_is_there_too(few: Path, bucket: Bucket, tmp_path: Path) -> None:
     done(run(bucket, tmp_path / "copy", bucket.put(few, "clips")))
     done(far(bucket, tmp_path / "another", "preview", *ALONE))
