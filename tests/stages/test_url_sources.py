@@ -60,6 +60,7 @@ def test_a_folder_in_a_store_gives_the_bytes_of_the_folder_on_disk(
     assert not list(tmp_path.rglob(".tmp-*"))
 
 
+@pytest.mark.slow
 def test_the_stages_read_a_store_as_the_fused_run_does(
     on_disk: Path, made: Path, bucket: Bucket, tmp_path: Path
 ) -> None:

@@ -12,10 +12,9 @@ from pathlib import Path
 from typing import Any
 
 from mocrop_prep.errors import UsageError
+from mocrop_prep.remote.names import Stamp
 from mocrop_prep.remote.urls import State, Url
 
-Stamp = tuple[int, int]
-"""Size in bytes and time of the last change in nanoseconds, of a file on disk."""
 ELSEWHERE: Stamp = (-1, -1)
 """The stamp of no file: what is on disk is not what the note is about."""
 

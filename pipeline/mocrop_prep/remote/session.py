@@ -18,7 +18,8 @@ from mocrop_manifests.files import make_folder
 from mocrop_prep.errors import UsageError
 from mocrop_prep.remote import store
 from mocrop_prep.remote.claim import BEAT_SECONDS, Claim
-from mocrop_prep.remote.mirror import LARGE, Mirror
+from mocrop_prep.remote.mirror import Mirror
+from mocrop_prep.remote.names import LARGE
 from mocrop_prep.remote.notes import Notes
 from mocrop_prep.remote.urls import Location, Url
 
