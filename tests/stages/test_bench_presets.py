@@ -48,7 +48,7 @@ def films(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def measured(films: Path) -> tuple[dict[str, Any], Path]:
-    """The figures of three candidates on the two films, and the folder of what was computed for them."""
+    """The figures of two candidates and the default on two films, and the folder of what was computed."""
     work = films / "work"
     words = ("--set", films / "clips", films / "boxes.csv", "--work", work, "--jobs", 1, "--rounds", 1)
     main(
@@ -58,8 +58,6 @@ def measured(films: Path) -> tuple[dict[str, Any], Path]:
             ALIKE,
             "--candidate",
             OTHER,
-            "--candidate",
-            DEFAULT,
             "--json",
             str(films / "all.json"),
         ]
@@ -140,15 +138,15 @@ def test_candidates_differ_from_the_default_by_what_is_said_and_the_same_ones_no
 ) -> None:
     (one,) = measured[0]["sets"].values()
     worth = one["worth"]
-    assert list(worth) == [BASE, ALIKE, OTHER, DEFAULT, REFERENCE.name, REDRAWN.name]
-    assert [found["same_as"] for found in worth.values()] == ["", BASE, "", "", "", ""]
+    assert list(worth) == [BASE, ALIKE, OTHER, REFERENCE.name, REDRAWN.name]
+    assert [found["same_as"] for found in worth.values()] == ["", BASE, "", "", ""]
     assert worth[BASE]["size"] == 1
     assert worth[REFERENCE.name]["overlap"]["value"]["value"] == 1
     for method, found in worth[OTHER]["likeness"].items():
         apart = found["value"]["value"] - worth[BASE]["likeness"][method]["value"]["value"]
         assert found["apart"]["value"] == pytest.approx(apart)
         assert worth[REFERENCE.name]["likeness"][method]["value"]["value"] == pytest.approx(1)
-    assert set(one["time"]) == {BASE, ALIKE, OTHER, DEFAULT}
+    assert set(one["time"]) == {BASE, ALIKE, OTHER}
     assert one["time"][BASE]["speed"] == {"median": 1, "least": 1, "most": 1}
     assert all(
         found["extract_frames_per_s"] > found["encode_frames_per_s"] > 0 for found in one["time"].values()
@@ -174,8 +172,6 @@ def test_what_was_computed_is_not_computed_again_and_prints_the_same(
             ALIKE,
             "--candidate",
             OTHER,
-            "--candidate",
-            DEFAULT,
             "--json",
             str(films / "again.json"),
         ]
@@ -183,7 +179,7 @@ def test_what_was_computed_is_not_computed_again_and_prints_the_same(
     printed = capsys.readouterr().out
     again = json.loads((films / "again.json").read_text())
     assert {path: path.stat().st_mtime_ns for path in work.rglob("output.pkl")} == before
-    assert len(before) == 12
+    assert len(before) == 10
     for name, one in again["sets"].items():
         assert one["worth"] == body["sets"][name]["worth"]
         assert one["time"] == {}

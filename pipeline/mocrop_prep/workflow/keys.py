@@ -12,7 +12,7 @@ import numpy as np
 from mocrop_manifests import Clip, CropRow
 from mocrop_manifests.tables import columns
 
-from mocrop_prep.config import CropSettings, ShardSettings, TranscodeSettings
+from mocrop_prep.config import PRESETS, CropSettings, ShardSettings, TranscodeSettings
 from mocrop_prep.journal import fingerprint
 from mocrop_prep.vectors import MOTION_FORMAT
 from mocrop_prep.video import library_versions
@@ -27,7 +27,7 @@ def transcode_inputs(source: str, settings: TranscodeSettings) -> Inputs:
     return {
         "source": source,
         "settings": settings.digest(),
-        "encoder options": _encoder(settings),
+        "encoder options": _encoder(),
         "libraries": _libraries(),
     }
 
@@ -70,7 +70,7 @@ def run_constant(transcode: TranscodeSettings, crop: CropSettings, shard: ShardS
     """Return the inputs that all clips of a fused run share."""
     return {
         "transcode settings": transcode.digest(),
-        "encoder options": _encoder(transcode),
+        "encoder options": _encoder(),
         "crop settings": crop.digest(),
         "shard settings": shard.digest(),
         "form of the vectors": str(MOTION_FORMAT),
@@ -95,8 +95,9 @@ def _libraries() -> str:
 
 
 @cache
-def _encoder(settings: TranscodeSettings) -> str:
-    return fingerprint(x264_options(settings))
+def _encoder() -> str:
+    # what we add to the settings: those have a key of their own
+    return fingerprint([x264_options(TranscodeSettings(preset=preset)) for preset in PRESETS])
 
 
 @cache
