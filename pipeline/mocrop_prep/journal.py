@@ -121,6 +121,10 @@ class Records(Mapping[str, Record]):
         number = self._lines.get(clip_id)
         return number is not None and bool(self._failed[number])
 
+    def any_failed(self) -> bool:
+        """Say whether any line is of a failure, perhaps of a clip that was done since."""
+        return 1 in self._failed
+
     def failures(self) -> Iterator[Record]:
         """Yield the records of the clips that failed."""
         return (self[clip_id] for clip_id, number in self._lines.items() if self._failed[number])

@@ -55,7 +55,7 @@ def _views(size: tuple[int, int]) -> Iterator[Picture]:
     for number in range(_CYCLE):
         step = min(number, _CYCLE - 1 - number)
         view = world[3 * step :, 5 * step :][:height, :width].astype(np.int16)
-        top, left = height // 4 + 4 * step, width // 2 - 7 * step
+        top, left = height // 4 + 4 * step, (width // 2 - 7 * step) % (width - len(square))
         view[top : top + len(square), left : left + len(square)] = square
         view += rng.normal(0, 2, view.shape).astype(np.int16)
         yield np.clip(view, 0, 255).astype(np.uint8)

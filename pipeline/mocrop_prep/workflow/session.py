@@ -53,7 +53,8 @@ class Outcomes(Mapping[str, Record]):
 
     def failed(self) -> list[Record]:
         """Return the records of the clips that failed."""
-        own = (self._own[clip_id] for clip_id in self._ids() if self._own.has_failed(clip_id))
+        ids = self._ids() if self._own.any_failed() else ()  # mostly there is nothing to look for
+        own = (self._own[clip_id] for clip_id in ids if self._own.has_failed(clip_id))
         return [*own, *self._carried.values()]
 
     def good_keys(self) -> dict[str, str]:

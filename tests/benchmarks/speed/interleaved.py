@@ -64,10 +64,11 @@ def compare(pairs: Iterable[Pair], rounds: int) -> Iterable[Result]:
     """Run each comparison `rounds` times, after a run that does not count, and yield what came of it."""
     for pair in pairs:
         pair.work_a(), pair.work_b()
-        yield _result(pair, [(spent(pair.work_a), spent(pair.work_b)) for _ in range(rounds)])
+        yield result_of(pair, [(spent(pair.work_a), spent(pair.work_b)) for _ in range(rounds)])
 
 
-def _result(pair: Pair, times: list[tuple[Spent, Spent]]) -> Result:
+def result_of(pair: Pair, times: list[tuple[Spent, Spent]]) -> Result:
+    """Return what the times of both sides, one pair a round, come to."""
     ratios = [a.wall / b.wall for a, b in times]
     processor = [a.cpu / b.cpu for a, b in times if b.cpu > 0]
     # workers' time is not this process's: where most of it is theirs, its own says nothing
