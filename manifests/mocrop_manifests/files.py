@@ -87,12 +87,31 @@ def sweep(folder: Path, *, spare_living: bool = False) -> int:
     With `spare_living` those of other processes that are alive stay. In a container a new process often has
     the number of a dead one: what bears its own is stale too.
     """
-    stale = [path for path in folder.glob(f"{TEMPORARY}*") if path.is_file()] if folder.is_dir() else []
+    stale = [folder / name for name in _names(folder) if name.startswith(TEMPORARY)]
+    stale = [path for path in stale if path.is_file()]
     if spare_living:
         stale = [path for path in stale if not _lives(path.name.removeprefix(TEMPORARY).partition("-")[0])]
     for path in stale:
         path.unlink(missing_ok=True)
     return len(stale)
+
+
+def remove_files(folder: Path) -> None:
+    """Remove a folder and the files in it, one after the other, so that their number takes no memory."""
+    for name in _names(folder):
+        (folder / name).unlink(missing_ok=True)
+    with suppress(FileNotFoundError):
+        folder.rmdir()
+
+
+def _names(folder: Path) -> Iterator[str]:
+    """Yield the names in a folder, however many; none of one that is not there."""
+    try:
+        with os.scandir(folder) as entries:
+            for entry in entries:
+                yield entry.name
+    except (FileNotFoundError, NotADirectoryError):
+        return
 
 
 def remove(path: Path) -> None:

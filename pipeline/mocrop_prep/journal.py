@@ -280,4 +280,9 @@ def _record(line: bytes) -> Record | None:
 
 def fingerprint(*parts: object) -> str:
     """Return a short hash of JSON-able values: equal inputs, equal fingerprint."""
-    return hashlib.sha256(_encode_sorted(parts).encode()).hexdigest()[:20]
+    return short_digest(_encode_sorted(parts))
+
+
+def short_digest(text: str) -> str:
+    """Return the beginning of a text's SHA-256."""
+    return hashlib.sha256(text.encode()).hexdigest()[:20]

@@ -6,8 +6,8 @@ The index is removed before the first shard changes and written after the last: 
 from __future__ import annotations
 
 import json
-import shutil
 from collections.abc import Iterable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -24,7 +24,7 @@ from mocrop_manifests import (
 )
 from mocrop_manifests.crops import class_names
 from mocrop_manifests.dataset import shard_problem
-from mocrop_manifests.files import publish_bytes, publish_text, remove, sha256
+from mocrop_manifests.files import publish_bytes, publish_text, remove, remove_files, sha256
 
 from mocrop_prep.card import dataset_card
 from mocrop_prep.config import JobSettings, ShardSettings
@@ -175,7 +175,8 @@ class ShardSet:
     def tidy(self, index: DatasetIndex) -> None:
         """Remove what a set that is published now has left over: old shards, and the samples that waited."""
         self._remove_old_shards(index)
-        shutil.rmtree(self._workdir.samples(self.name), ignore_errors=True)
+        with suppress(OSError):  # what is left is of no use; the next run tries again
+            remove_files(self._workdir.samples(self.name))
 
     def _write_shards(
         self, plans: Sequence[ShardPlan], settings: ShardSettings, classes: list[str], run: JobSettings

@@ -87,7 +87,8 @@ def _read(source: Location, lists: dict[str, Sequence[Location]], list_split: in
 
 
 def _label(entries: Sequence[Entry]) -> list[Clip]:
-    labels = [cell(entry.label) for entry in entries]
+    cells = {label: cell(label) for label in {entry.label for entry in entries}}
+    labels = [cells[entry.label] for entry in entries]
     index = {name: number for number, name in enumerate(sorted(set(labels)))}
     return [
         Clip(

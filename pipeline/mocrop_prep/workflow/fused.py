@@ -16,6 +16,7 @@ from mocrop_prep.shardset import SetRequest, ShardSet
 from mocrop_prep.stages import commit
 from mocrop_prep.workflow.keys import (
     Inputs,
+    RunKeys,
     extract_inputs,
     is_direct,
     run_constant,
@@ -49,6 +50,7 @@ class RunStage(Stage):
         self.name = f"run-{name}"
         self._transcode, self._crop, self._shard = transcode, crop, shard
         self._constant = run_constant(transcode, crop, shard)
+        self._keys = RunKeys(self._constant)
         self._keep = keep
         self._kept = self.workdir.journal("transcode").read()
         self._made = ShardSet(self.workdir, name)
@@ -77,10 +79,9 @@ class RunStage(Stage):
         source = self.session.sources.fingerprint(clip, self.records)
         return run_inputs(source, clip, self._constant)
 
-    def likely_inputs(self, clip: Clip) -> Inputs:
-        """Return the inputs without a look at the record."""
-        source = self.session.sources.likely_fingerprint(clip, self.records)
-        return run_inputs(source, clip, self._constant)
+    def likely_key(self, clip: Clip) -> str:
+        """Return the key without a look at the record."""
+        return self._keys.key(self.session.sources.likely_fingerprint(clip, self.records), clip)
 
     def arguments(self, clip: Clip, key: str) -> tuple[Any, ...]:
         """Return the arguments of `commit.fuse_to`."""

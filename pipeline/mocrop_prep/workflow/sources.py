@@ -12,7 +12,7 @@ from mocrop_manifests import Clip
 from mocrop_prep.clips import source_path
 from mocrop_prep.clips.paths import unescape
 from mocrop_prep.errors import UsageError
-from mocrop_prep.journal import Record, fingerprint
+from mocrop_prep.journal import Record, fingerprint, short_digest
 from mocrop_prep.progress import Progress
 from mocrop_prep.remote import Location, State, Url, store
 
@@ -63,7 +63,12 @@ class SourceWatch:
 
     def likely_fingerprint(self, clip: Clip, records: Mapping[str, Record]) -> str:
         """Return what mostly stands for a clip's video in its key, without a look at its record."""
-        return self.fingerprint(clip, records) if self._checksum else fingerprint(self.state(clip))
+        if self._checksum:
+            return self.fingerprint(clip, records)
+        state = self.state(clip)
+        if state is None or isinstance(state[1], str):
+            return fingerprint(state)
+        return short_digest(f"[[{state[0]}, {state[1]}]]")  # as `fingerprint`, for a million of them
 
     def fingerprint(self, clip: Clip, records: Mapping[str, Record]) -> str:
         """Return what stands for a clip's video in its key: the record's own if it is the same video."""

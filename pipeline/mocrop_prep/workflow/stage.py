@@ -58,9 +58,9 @@ class Stage(ABC):
     def inputs(self, clip: Clip) -> Inputs:
         """Return fingerprints of all that decides what this stage makes of a clip, by name."""
 
-    def likely_inputs(self, clip: Clip) -> Inputs:
-        """Return what the inputs mostly are, where that is quicker to tell."""
-        return self.inputs(clip)
+    def likely_key(self, clip: Clip) -> str:
+        """Return what the fingerprint of the inputs mostly is, where that is quicker to tell."""
+        return fingerprint(self.inputs(clip))
 
     @abstractmethod
     def arguments(self, clip: Clip, key: str) -> tuple[Any, ...]:
@@ -160,8 +160,8 @@ def _reason(stage: Stage, clip: Clip) -> str:
     key = records.key(clip_id)
     if key is None:
         return "new"
-    if key != fingerprint(stage.likely_inputs(clip)) and key != fingerprint(stage.inputs(clip)):
-        return _changed(records[clip_id], stage.inputs(clip))
+    if key != stage.likely_key(clip) and key != fingerprint(inputs := stage.inputs(clip)):
+        return _changed(records[clip_id], inputs)
     if records.has_failed(clip_id):
         code = records[clip_id].code
         return f"failed before with {code}" if code in PASSING or stage.session.run.retry_failed else ""

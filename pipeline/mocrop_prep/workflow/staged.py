@@ -14,7 +14,7 @@ from mocrop_manifests import Clip, CropRow, ManifestError, RowCount, read_crops
 
 from mocrop_prep.config import CropSettings, ShardSettings, TranscodeSettings
 from mocrop_prep.errors import UsageError
-from mocrop_prep.journal import Record, Records
+from mocrop_prep.journal import Record, Records, fingerprint
 from mocrop_prep.remote import Location
 from mocrop_prep.shardset import SetRequest, ShardSet
 from mocrop_prep.stages import commit
@@ -58,9 +58,10 @@ class TranscodeStage(Stage):
         """Return what decides the transcoded clip."""
         return transcode_inputs(self.session.sources.fingerprint(clip, self.records), self._settings)
 
-    def likely_inputs(self, clip: Clip) -> Inputs:
-        """Return the inputs without a look at the record."""
-        return transcode_inputs(self.session.sources.likely_fingerprint(clip, self.records), self._settings)
+    def likely_key(self, clip: Clip) -> str:
+        """Return the key without a look at the record."""
+        source = self.session.sources.likely_fingerprint(clip, self.records)
+        return fingerprint(transcode_inputs(source, self._settings))
 
     def arguments(self, clip: Clip, key: str) -> tuple[Any, ...]:
         """Return the arguments of `commit.transcode_to`."""
