@@ -35,7 +35,7 @@ def test_the_sides_of_a_pair_take_turns_after_a_run_that_does_not_count() -> Non
 
 
 def test_a_result_is_the_median_of_the_ratios_of_pairs() -> None:
-    times = [(Spent(6, 3), Spent(2, 1.5)), (Spent(3, 3), Spent(3, 3)), (Spent(8, 8), Spent(4, 2))]
+    times = [(Spent(6, 4), Spent(2, 2)), (Spent(3, 3), Spent(3, 3)), (Spent(8, 8), Spent(4, 3))]
     result = result_of(pair([], goal=2.5), times)
     assert (result.ratio, result.low, result.high, result.cpu) == (2, 1, 3, 2)
     assert result.rates == {"a": 120 / 6, "b": 120 / 3}

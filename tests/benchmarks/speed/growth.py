@@ -5,17 +5,22 @@ from __future__ import annotations
 import statistics
 import tempfile
 from collections.abc import Iterator, Sequence
+from functools import partial
 from pathlib import Path
 
 from mocrop_manifests import Clip
-from mocrop_prep.config import CropSettings, ShardSettings
+from mocrop_prep.config import CropSettings, ShardSettings, TranscodeSettings
 from mocrop_prep.stages.fused import fuse_clip
+from mocrop_prep.stages.transcode import transcode_clip
+from mocrop_prep.video import inspect_source
 
 from tests.benchmarks import memory, million
 from tests.benchmarks.waiting import spent
 
 LENGTHS = (480, 960, 1920, 3840)
 COUNTS = (5_000, 20_000)
+SIZES = ((320, 240), (640, 360), (1280, 720), (1920, 1080))
+SHORT_FRAMES = 192
 LONG_FRAMES = 2_880
 _CLIP = Clip("film", "film.mp4", 0, "film", "train", "")
 
@@ -33,6 +38,30 @@ def by_length(rounds: int, lengths: Sequence[int] = LENGTHS) -> Iterator[tuple[s
                     times[frames].append(took / frames * 1e6)
         for frames, taken in times.items():
             yield f"extract, crop and shard, {frames:,} frames", statistics.median(taken)
+
+
+def by_size(rounds: int, sizes: Sequence[tuple[int, int]] = SIZES) -> Iterator[tuple[str, float]]:
+    """Yield the processor time of a frame in microseconds, by the size of the pictures and how they are read.
+
+    It is that of all four stages on one clip.
+    """
+    with tempfile.TemporaryDirectory() as scratch:
+        folder = Path(scratch)
+        for width, height in sizes:
+            film = memory.long_film(folder, SHORT_FRAMES, (width, height))
+            for route, work in {"transcoded": _transcode_and_fuse, "--direct": _read_in_place}.items():
+                taken = [spent(partial(work, film, folder)).cpu for _ in range(rounds + 1)][1:]
+                yield f"run, {route}, {width}x{height}", statistics.median(taken) / SHORT_FRAMES * 1e6
+
+
+def _transcode_and_fuse(film: Path, folder: Path) -> None:
+    transcode_clip(film, folder / "clip.mp4", TranscodeSettings(transcode="always"))
+    _fuse(folder / "clip.mp4", folder)
+
+
+def _read_in_place(film: Path, folder: Path) -> None:
+    sample, source = folder / "sample.tar", inspect_source(film)
+    fuse_clip(film, _CLIP, sample, CropSettings(), ShardSettings(), source=source)
 
 
 def _fuse(film: Path, folder: Path) -> None:
