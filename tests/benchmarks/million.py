@@ -85,10 +85,12 @@ def run_command(arguments: Sequence[str]) -> None:
         main(list(arguments))
     finally:
         usage = resource.getrusage(resource.RUSAGE_SELF)
+        # not its ru_maxrss, in which the process that started this one counts
+        status = dict(line.split(":", 1) for line in Path("/proc/self/status").read_text().splitlines())
         taken = {
             "seconds": round(time.perf_counter() - started, 1),
             "cpu_seconds": round(usage.ru_utime + usage.ru_stime, 1),
-            "peak_mb": round(usage.ru_maxrss / 1024),
+            "peak_mb": round(int(status["VmHWM"].split()[0]) / 1024),
         }
         print(json.dumps(taken))
 
@@ -109,14 +111,16 @@ def halve(work: Path) -> None:
     shutil.rmtree(work / "crops")
     for note in (work / "journal").glob("set-*.json"):
         note.unlink()
-    journal = work / "journal" / "run-foreground.jsonl"
-    lines = journal.read_bytes().splitlines(keepends=True)
-    journal.write_bytes(b"".join(lines[: len(lines) // 2]))
-    waiting = work / "journal" / "samples-foreground"
+    journal, waiting = work / "journal" / "run-foreground.jsonl", work / "journal" / "samples-foreground"
     waiting.mkdir()
-    for line in lines[: len(lines) // 2]:
-        record = json.loads(line)
-        (waiting / f"{record['clip_id']}.{record['key']}.tar").touch()
+    half = journal.stat().st_size // 2
+    with journal.open("rb+") as stream:
+        while half > 0:
+            line = stream.readline()
+            half -= len(line)
+            record = json.loads(line)
+            (waiting / f"{record['clip_id']}.{record['key']}.tar").touch()
+        stream.truncate(stream.tell())
 
 
 def simulate(folder: Path, clips: int, jobs: int) -> dict[str, dict[str, float]]:
