@@ -17,7 +17,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -123,26 +123,19 @@ def halve(work: Path) -> None:
         stream.truncate(stream.tell())
 
 
-def simulate(folder: Path, clips: int, jobs: int) -> dict[str, dict[str, float]]:
-    """Run a data set of so many clips, and again; return the figures of each command by name."""
+def simulate(folder: Path, clips: int, jobs: int) -> Iterator[tuple[str, dict[str, float]]]:
+    """Run a data set of so many clips, and again; yield what each command took, by name."""
     source, work = folder / "source", folder / "work"
     make_source(source, clips)
     run = (
         *("run", str(source), str(work), "--quiet", "--jobs", str(jobs)),
         *("--holdout-groups", "1-7", "--shard-size", "1000"),
     )
-    figures = {}
-    for name, arguments in (
-        ("first run", run),
-        ("second run", run),
-        ("status", ("status", str(work))),
-    ):
-        figures[name] = command(*arguments)
-        print(name, figures[name], flush=True)
+    yield "first run", command(*run)
+    yield "second run", command(*run)
+    yield "status", command("status", str(work))
     halve(work)
-    figures["goes on half-way"] = command(*run)
-    print("goes on half-way", figures["goes on half-way"], flush=True)
-    return figures
+    yield "goes on half-way", command(*run)
 
 
 def main() -> None:
@@ -158,7 +151,10 @@ def main() -> None:
     parser.add_argument("--out", type=Path)
     arguments = parser.parse_args()
     with tempfile.TemporaryDirectory() as folder:
-        figures = simulate(Path(folder), arguments.clips, arguments.jobs)
+        figures = {}
+        for name, taken in simulate(Path(folder), arguments.clips, arguments.jobs):
+            figures[name] = taken
+            print(name, taken, flush=True)
     if arguments.out:
         arguments.out.write_text(json.dumps(figures, indent=2) + "\n")
 

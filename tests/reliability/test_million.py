@@ -15,7 +15,7 @@ MOST_BYTES = 1500  # of the parent's memory for a clip: a million take 1.5 GB
 
 
 def simulate(folder: Path, clips: int) -> dict[str, dict[str, float]]:
-    figures = million.simulate(folder, clips, jobs=2)
+    figures = dict(million.simulate(folder, clips, jobs=2))
     records = journal(folder / "work", RUN)
     assert len({record["clip_id"] for record in records}) == clips
     with (folder / "work/crops/foreground.csv").open(newline="") as stream:
