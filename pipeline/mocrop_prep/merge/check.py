@@ -20,8 +20,8 @@ from mocrop_prep.journal import Record
 from mocrop_prep.merge.found import FoundPart, Wanted
 from mocrop_prep.merge.tables import clip_ids
 from mocrop_prep.shardset import ShardSet, read_note
+from mocrop_prep.workflow.earlier import has_size
 from mocrop_prep.workflow.keys import is_direct
-from mocrop_prep.workflow.staged import has_size
 from mocrop_prep.workflow.tables import CLIP_LIST, MANIFEST, TableForm, refuse_edited
 
 # what of a record's inputs is the same for all clips: what says it in settings, and what in libraries

@@ -14,6 +14,7 @@ from mocrop_prep.config import CropSettings, ShardSettings, TranscodeSettings
 from mocrop_prep.journal import Journal, Record, Records, fingerprint
 from mocrop_prep.shardset import SetRequest, ShardSet
 from mocrop_prep.stages import commit
+from mocrop_prep.workflow.earlier import by_size, has_size
 from mocrop_prep.workflow.keys import (
     Inputs,
     RunKeys,
@@ -27,7 +28,6 @@ from mocrop_prep.workflow.rows import describe_rows, manifest_row, publish_rows
 from mocrop_prep.workflow.session import Session, StageReport
 from mocrop_prep.workflow.sets import finish_set, set_config
 from mocrop_prep.workflow.stage import Stage
-from mocrop_prep.workflow.staged import by_size, has_size
 
 
 class RunStage(Stage):
