@@ -108,3 +108,12 @@ def bucket(s3: Server) -> Bucket:
     from tests.stores import Bucket
 
     return Bucket(s3)
+
+
+@pytest.fixture(scope="session")
+def walks(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Two Xvid films of a moving square, in one class; read it only."""
+    root = tmp_path_factory.mktemp("walks")
+    for seed in (1, 2):
+        encode(root / f"walk/{seed}.avi", moving_square(seed=seed), XVID)
+    return root

@@ -11,15 +11,6 @@ import pytest
 from tests.benchmarks import bench
 from tests.benchmarks.speed.interleaved import Pair, compare, result_of
 from tests.benchmarks.waiting import Spent
-from tests.films import XVID, encode, moving_square
-
-
-@pytest.fixture(scope="module")
-def films(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    root = tmp_path_factory.mktemp("films")
-    for seed in (1, 2):
-        encode(root / f"walk/{seed}.avi", moving_square(seed=seed), XVID)
-    return root
 
 
 def pair(calls: list[str], **goal: Any) -> Pair:
@@ -48,13 +39,13 @@ def test_processor_time_is_left_out_where_other_processes_work() -> None:
 
 
 def test_every_comparison_has_its_line_in_the_table_and_the_file(
-    films: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    walks: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     readme, out = tmp_path / "README.md", tmp_path / "bench.json"
     readme.write_text(f"above\n{bench.BEGIN}\nold\n{bench.END}\nbelow\n")
     words = (
         "--source",
-        films,
+        walks,
         "--clips",
         2,
         "--rounds",
