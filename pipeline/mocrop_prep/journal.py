@@ -131,14 +131,10 @@ class Records(Mapping[str, Record]):
 
     def enter(self, line: bytes, offset: int) -> bool:
         """Take in a line that stands at `offset` of the file; say whether it is one."""
-        head = _HEAD.match(line)
-        if head is not None and _is_sound(line):
-            clip_id, key, status = (part.decode() for part in head.groups())
-        else:
-            record = _record(line)
-            if record is None:
-                return False
-            clip_id, key, status = record.clip_id, record.key, record.status
+        found = _head_of(line)
+        if found is None:
+            return False
+        clip_id, key, status = found
         self._lines[clip_id] = len(self._keys)
         self._offsets.append(offset)
         self._lengths.append(len(line))
@@ -218,7 +214,8 @@ class Journal:
 
     def copy_records(self, target: IO[bytes], clip_ids: Collection[str]) -> None:
         """Write the lines of these clips to a file, as they stand and in their order, but no damaged one."""
-        target.writelines(line for _, line in self._lines() if _clip_of(line) in clip_ids)
+        heads = ((line, _head_of(line)) for _, line in self._lines())
+        target.writelines(line for line, head in heads if head is not None and head[0] in clip_ids)
 
     def _lines(self) -> Iterator[tuple[int, bytes]]:
         """Yield where each line starts, and the line; what follows the last line end was torn by a crash."""
@@ -253,13 +250,14 @@ def _is_sound(line: bytes) -> bool:
     return line[-11:] == b'%08x"}\n' % zlib.crc32(line[:-_CRC]) and line[-_CRC:-11] == b', "crc": "'
 
 
-def _clip_of(line: bytes) -> str:
-    """Return the clip that a line is about, without taking it apart where its checksum says it is sound."""
+def _head_of(line: bytes) -> tuple[str, str, str] | None:
+    """Return clip_id, key and status of a line, which is taken apart only where its checksum is not sound."""
     head = _HEAD.match(line)
     if head is not None and _is_sound(line):
-        return head[1].decode()
+        clip_id, key, status = head.groups()
+        return clip_id.decode(), key.decode(), status.decode()
     record = _record(line)
-    return record.clip_id if record is not None else ""
+    return None if record is None else (record.clip_id, record.key, record.status)
 
 
 def _record(line: bytes) -> Record | None:

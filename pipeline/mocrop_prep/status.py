@@ -33,9 +33,12 @@ def status_lines(workdir: Workdir) -> Iterator[str]:
     session = Session(workdir, clips, RunSettings(), quiet=True)
     foresights = {foresight.stage: foresight for foresight in foresee_recorded(session)}
     for stage in workdir.stages():
-        yield from _stage_lines(stage, workdir.journal(stage).read(), ids)
-        if stage in foresights:
-            yield from _to_do(foresights[stage])
+        foresight = foresights.get(stage)
+        # a plan has read the journal already, and it may be long
+        records = workdir.journal(stage).read() if foresight is None else foresight.plan.records
+        yield from _stage_lines(stage, records, ids)
+        if foresight is not None:
+            yield from _to_do(foresight)
     for name in workdir.manifest_names():
         yield f"crops       {name}: {_manifest(workdir, name)}"
     for name in workdir.shard_names():

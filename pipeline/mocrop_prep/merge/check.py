@@ -7,12 +7,12 @@ import itertools
 from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import IO, Any
+from typing import IO
 
 from mocrop_manifests import Clip, CropRow, DatasetIndex, ManifestError, RowCount
 from mocrop_manifests.dataset import read_index
 from mocrop_manifests.files import sha256
-from mocrop_manifests.tables import columns, format_rows
+from mocrop_manifests.tables import columns, may_have_extras
 
 from mocrop_prep.config import CropSettings, Settings, ShardSettings, TranscodeSettings
 from mocrop_prep.errors import UsageError
@@ -22,7 +22,7 @@ from mocrop_prep.merge.tables import clip_ids
 from mocrop_prep.shardset import ShardSet, read_note
 from mocrop_prep.workflow.earlier import has_size
 from mocrop_prep.workflow.keys import is_direct
-from mocrop_prep.workflow.tables import CLIP_LIST, MANIFEST, TableForm, refuse_edited
+from mocrop_prep.workflow.tables import CLIP_LIST, MANIFEST, refuse_edited
 
 # what of a record's inputs is the same for all clips: what says it in settings, and what in libraries
 _SETTINGS: dict[str, dict[str, type[Settings]]] = {
@@ -211,11 +211,8 @@ def _table_problem(part: FoundPart, name: str) -> str:
 
 def _added(part: FoundPart, name: str) -> Iterator[str]:
     """Yield the tables of a part that have columns which were added: parts may not have the same ones."""
-    forms: list[tuple[Any, TableForm]] = [(part.home.clips_csv, CLIP_LIST), (part.home.crops(name), MANIFEST)]
-    for path, form in forms:
-        with _text(path) as stream:
-            if stream.readline() != format_rows(form.row, ()):
-                yield part.home.name_of(path)
+    forms = ((part.home.clips_csv, CLIP_LIST), (part.home.crops(name), MANIFEST))
+    return (part.home.name_of(path) for path, form in forms if may_have_extras(form.row, path))
 
 
 def _check_set(

@@ -34,8 +34,6 @@ from mocrop_prep.vectors import ClipInfo, Vectors, read_vectors
 from mocrop_prep.video import (
     Film,
     SourceInfo,
-    decode_key_frames,
-    index_stream,
     inspect_source,
     read_clip,
 )
@@ -220,20 +218,16 @@ def _watch(
     """Decode the key frame to show, and on the way all vectors if nothing is known of them."""
 
     def watch(film: Film) -> tuple[Testimony, dict[int, Planes]]:
-        if testimony is not None:
-            return testimony, film.decode(sink=None, keep={testimony.frame})
         info = film.index.info
+        if source is None:  # its index is no guess, which the decode may prove wrong
+            _check_extent(info, rows)
+        if testimony is not None:
+            return testimony, film.decode_exact({testimony.frame})
         witness = _Witness(clip, info, settings)
         gauge = AppearanceGauge(info.width, info.height, film.index.exact)
         kept = film.decode(sink=witness.add, keep=frames_to_show(info), gauge=gauge)
         return witness.says(gauge.result()), kept
 
-    if source is None:
-        info = index_stream(video).info
-        _check_extent(info, rows)
-        if testimony is not None:
-            planes = decode_key_frames(video, {info.key_frames.index(testimony.frame)})[0]
-            return crop_bgr(planes, Box(0, 0, info.width, info.height)), testimony
     index, (said, kept) = read_clip(video, watch, source=source)
     _check_extent(index.info, rows)
     return crop_bgr(kept[said.frame], Box(0, 0, index.info.width, index.info.height)), said

@@ -49,11 +49,11 @@ def shard_clip(
         if not direct:
             _check_extent(film.index.info, row, video)
         numbers = frames_to_keep(film.index, settings)
-        if direct or needs_loop_filter(settings):
+        if needs_loop_filter(settings):
             found = film.decode(sink=None, keep=set(numbers), loop_filter=True)
-            return [found[number] for number in numbers]
-        keys = film.index.info.key_frames
-        return film.decode_key_frames([keys.index(number) for number in numbers])
+        else:
+            found = film.decode_exact(set(numbers))
+        return [found[number] for number in numbers]
 
     index, pictures = read_clip(video, look, source=inspect_source(video) if direct else None)
     _check_extent(index.info, row, video)

@@ -5,7 +5,6 @@ from mocrop_prep.video.decode import (
     OpenClip,
     StreamIndex,
     decode_clip,
-    decode_key_frames,
     index_stream,
     open_clip,
 )
@@ -31,7 +30,6 @@ __all__ = [
     "contract_violations",
     "copy_clip",
     "decode_clip",
-    "decode_key_frames",
     "direct_violations",
     "encode_clip",
     "index_stream",

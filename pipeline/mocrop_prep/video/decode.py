@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from fractions import Fraction
 from itertools import chain
 from pathlib import Path
 from typing import Any
@@ -80,19 +81,22 @@ class OpenClip:
         with self._packets(options) as (stream, packets):
             return _decode(self._path, stream, packets, self.index.info.frames, sink, keep, gauge)
 
-    def decode_key_frames(self, ordinals: Collection[int]) -> list[Planes]:
-        """Decode only the key frames with these ordinals (0 is the first key frame), in order."""
+    def decode_exact(self, numbers: Collection[int]) -> dict[int, Planes]:
+        """Decode only these key frames, by their numbers."""
+        keys = {number: place for place, number in enumerate(self.index.info.key_frames)}
+        wanted = sorted(set(numbers))
         with self._packets(STRICT) as (stream, packets):
-            return _decode_key_frames(self._path, stream, packets, set(ordinals))
+            found = _decode_key_frames(self._path, stream, packets, {keys[number] for number in wanted})
+        return dict(zip(wanted, found, strict=True))
 
     def _read(self, container: InputContainer) -> StreamIndex:
-        path, size = self._path, 0
+        path, held = self._path, 0
         pts: list[int] = []
         keys: list[int] = []
         try:
             for packet in read_packets(container, self._stream):
-                size += packet.size + _PACKET
-                if size <= _MOST_WAITING:
+                held += packet.size + _PACKET
+                if held <= _MOST_WAITING:
                     self._waiting.append(packet)
                 elif self._waiting:
                     self._waiting = []
@@ -109,7 +113,11 @@ class OpenClip:
             raise ClipError("corrupt", f"{path}: after {len(pts)} packets: {error.strerror}") from None
         if not pts or not keys:
             raise ClipError("no-frames", f"{path}: no key frame among {len(pts)} packets")
-        return _index(path, self._stream, pts, keys)
+        base, context = self._stream.time_base, self._stream.codec_context
+        if base is None:
+            raise ClipError("corrupt", f"{path}: the stream has no time base")
+        ticks, size = [stamp - pts[0] for stamp in pts], (context.width, context.height)
+        return timed_index(size, ticks, base, self._stream.average_rate, keys)
 
     @contextmanager
     def _packets(self, options: Mapping[str, str]) -> Iterator[tuple[VideoStream, Iterator[Packet[Any]]]]:
@@ -159,22 +167,24 @@ def decode_clip(
         return _decode(path, stream, packets, frames, sink, keep, gauge, watch)
 
 
-def decode_key_frames(path: Path, ordinals: Collection[int]) -> list[Planes]:
-    """Decode only the key frames with these ordinals (0 is the first key frame), in order."""
-    with open_video(path, STRICT) as (container, stream):
-        return _decode_key_frames(path, stream, read_packets(container, stream), ordinals)
+def timed_index(
+    size: tuple[int, int],
+    ticks: Sequence[int],
+    tick: Fraction,
+    rate: Fraction | None,
+    keys: Sequence[int],
+    *,
+    direct: bool = False,
+) -> StreamIndex:
+    """Return the index of frames at these multiples of `tick` seconds, in order, the first at 0.
 
-
-def _index(path: Path, stream: VideoStream, pts: Sequence[int], keys: Sequence[int]) -> StreamIndex:
-    base = stream.time_base
-    if base is None:
-        raise ClipError("corrupt", f"{path}: the stream has no time base")
+    `rate` is that of a clip whose frames all have one time; `keys` are the numbers of its key frames.
+    """
     # a quotient of whole numbers is rounded once, as a Fraction is
-    times = [(stamp - pts[0]) * base.numerator / base.denominator for stamp in pts]
-    fps = (len(pts) - 1) / times[-1] if times[-1] > 0 else float(stream.average_rate or 0)
-    context = stream.codec_context
-    info = ClipInfo(context.width, context.height, round(fps, 6), len(pts), tuple(keys))
-    return StreamIndex(info, tuple(round(time, 6) for time in times))
+    times = [count * tick.numerator / tick.denominator for count in ticks]
+    fps = (len(times) - 1) / times[-1] if times[-1] > 0 else float(rate or 0)
+    info = ClipInfo(*size, round(fps, 6), len(times), tuple(keys))
+    return StreamIndex(info, tuple(round(time, 6) for time in times), direct)
 
 
 def _decode(
@@ -218,9 +228,10 @@ def _decode(
 
 
 def _decode_key_frames(
-    path: Path, stream: VideoStream, packets: Iterable[Packet[Any]], ordinals: Collection[int]
+    path: Path, stream: VideoStream, packets: Iterable[Packet[Any]], wanted: Collection[int]
 ) -> list[Planes]:
-    wanted, pictures = set(ordinals), []
+    """Return the key frames with these ordinals (0 is the first key frame), in order."""
+    pictures = []
     context = stream.codec_context
     width, height = context.width, context.height
     try:

@@ -17,8 +17,8 @@ from av.video.frame import VideoFrame
 from mocrop_prep.appearance import AppearanceGauge
 from mocrop_prep.errors import ClipError
 from mocrop_prep.pictures import Planes
-from mocrop_prep.vectors import ClipInfo, Vectors
-from mocrop_prep.video.decode import StreamIndex, decode_clip, open_clip
+from mocrop_prep.vectors import Vectors
+from mocrop_prep.video.decode import StreamIndex, decode_clip, open_clip, timed_index
 from mocrop_prep.video.source import SourceInfo
 
 T = TypeVar("T")
@@ -41,8 +41,8 @@ class Film(Protocol):
     ) -> dict[int, Planes]:
         """Decode all frames, as `decode_clip` does."""
 
-    def decode_key_frames(self, ordinals: Collection[int]) -> list[Planes]:
-        """Decode the key frames with these ordinals (0 is the first key frame), in order."""
+    def decode_exact(self, numbers: Collection[int]) -> dict[int, Planes]:
+        """Return frames that come out exactly anyway, by their numbers, which are in `index.exact`."""
 
 
 Work = Callable[[Film], T]
@@ -84,11 +84,7 @@ def _index(source: SourceInfo, stamps: Sequence[int | None], keys: Sequence[int]
     ticks, tick = list(range(len(stamps))), 1 / source.rate
     if source.sound_timestamps and len(known) == len(stamps) and all(a < b for a, b in pairwise(known)):
         ticks, tick = [stamp - known[0] for stamp in known], source.time_base
-    over, under = tick.numerator, tick.denominator
-    times = tuple(round(n * over / under, 6) for n in ticks)
-    fps = (len(times) - 1) / (ticks[-1] * tick) if ticks[-1] else source.rate
-    info = ClipInfo(source.width, source.height, round(float(fps), 6), len(times), tuple(keys))
-    return StreamIndex(info, times, direct=True)
+    return timed_index((source.width, source.height), ticks, tick, source.rate, keys, direct=True)
 
 
 class _WrongGuessError(Exception):
@@ -129,11 +125,9 @@ class _Source:
             raise _WrongGuessError(truth)
         return pictures
 
-    def decode_key_frames(self, ordinals: Collection[int]) -> list[Planes]:
-        """Decode all frames, and return the key frames with these ordinals, in order."""
-        numbers = [self.index.info.key_frames[ordinal] for ordinal in sorted(set(ordinals))]
-        found = self.decode(sink=None, keep=numbers)
-        return [found[number] for number in numbers]
+    def decode_exact(self, numbers: Collection[int]) -> dict[int, Planes]:
+        """Decode all frames, which are all exact, and return these."""
+        return self.decode(sink=None, keep=numbers)
 
     def _see(self, frame: VideoFrame) -> None:
         if frame.key_frame:

@@ -70,8 +70,7 @@ class RunStage(Stage):
     def eligible(self) -> Sequence[Clip]:
         """Return all clips, the largest videos first."""
         clips, sources = self.session.clips, self.session.sources
-        sources.look(clips, self.records)
-        sources.look(clips, self._kept)
+        sources.look(clips, self.records, self._kept)
         return by_size(clips, sources.size)
 
     def inputs(self, clip: Clip) -> Inputs:

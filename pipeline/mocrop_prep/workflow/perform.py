@@ -48,7 +48,7 @@ def perform(stage: Stage) -> StageReport:
 
 def records_of(stage: Stage) -> StageReport:
     """Return what is on record of a stage whose work was ended before it was done."""
-    records = Outcomes(stage.session.clips, stage.workdir.journal(stage.name).read(), stage.carried())
+    records = Outcomes(stage.session.clips, stage.records, stage.carried())
     return StageReport(stage.name, records, len(records), 0.0)
 
 

@@ -54,11 +54,7 @@ def finish_set(
 
 def _again(stage: Stage, report: StageReport, clip_ids: Collection[str]) -> StageReport:
     tally = stage.do([clip for clip in stage.session.clips if clip.clip_id in clip_ids])
-    return dataclasses.replace(
-        report,
-        reused=report.reused - tally.clips,
-        worker_seconds=report.worker_seconds + tally.seconds,
-    )
+    return dataclasses.replace(report, worker_seconds=report.worker_seconds + tally.seconds)
 
 
 def _samples(stage: Stage, report: StageReport, keys: Mapping[str, str]) -> Iterator[SampleFile]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
+from pathlib import Path
 
 import joblib
 from mocrop_manifests import Clip
@@ -14,7 +15,7 @@ from mocrop_prep.clips.paths import unescape
 from mocrop_prep.errors import UsageError
 from mocrop_prep.journal import Record, fingerprint, short_digest
 from mocrop_prep.progress import Progress
-from mocrop_prep.remote import Location, State, Url, store
+from mocrop_prep.remote import Location, State, Url, is_url, store
 
 _TIME_BITS = 66
 _TIME_MASK = (1 << _TIME_BITS) - 1
@@ -55,11 +56,12 @@ class SourceWatch:
         state = self.state(clip)
         return 0 if state is None else state[0]
 
-    def look(self, clips: Sequence[Clip], records: Mapping[str, Record]) -> None:
+    def look(self, clips: Sequence[Clip], *known: Mapping[str, Record]) -> None:
         """Look at the videos of clips; with `checksum`, take the digests of those that are on record too."""
         self._look(clips)
         if self._checksum:
-            self._hash([clip for clip in clips if _noted(records.get(clip.clip_id))])
+            for records in known:
+                self._hash([clip for clip in clips if _noted(records.get(clip.clip_id))])
 
     def likely_fingerprint(self, clip: Clip, records: Mapping[str, Record]) -> str:
         """Return what mostly stands for a clip's video in its key, without a look at its record."""
@@ -101,12 +103,16 @@ class SourceWatch:
                 continue
             if clip.path in self._listed:
                 self._states[clip.clip_id] = self._listed[clip.path]
-            elif isinstance(self._root, Url) or isinstance(self.path(clip), Url):
-                place = self.path(clip)
-                assert isinstance(place, Url), "a store leads to no path on disk"
+                continue
+            path = unescape(clip.path)
+            if isinstance(self._root, Path) and not is_url(path):  # a million of them: no Path for each
+                self._states[clip.clip_id] = self._packed(os.path.join(self._root, path))
+                continue
+            place = self.path(clip)
+            if isinstance(place, Url):
                 urls[clip.clip_id] = place
             else:
-                self._states[clip.clip_id] = self._packed(os.path.join(self._root, unescape(clip.path)))
+                self._states[clip.clip_id] = self._packed(place)
         if urls:
             try:
                 found = store.states(urls.values())
@@ -115,7 +121,7 @@ class SourceWatch:
             self._states |= {clip_id: found[url] for clip_id, url in urls.items()}
 
     @staticmethod
-    def _packed(path: str) -> int | None:
+    def _packed(path: str | Path) -> int | None:
         try:
             status = os.stat(path)
         except OSError:

@@ -95,8 +95,6 @@ class Stage(ABC):
 
     def do(self, clips: Iterable[Clip]) -> Tally:
         """Do these clips, and enter them in the journal."""
-        known = self.records  # before the first is added
-        del known
         by_id = {clip.clip_id: clip for clip in clips}
         return run_tasks(
             self.work,

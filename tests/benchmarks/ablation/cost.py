@@ -15,7 +15,7 @@ from mocrop_prep.clips import spread
 from mocrop_prep.progress import Progress
 from mocrop_prep.stages.extract import extract_clip
 from mocrop_prep.vectors import ClipInfo, Vectors, read_vectors
-from mocrop_prep.video import decode_key_frames
+from mocrop_prep.video import open_clip
 from mocrop_prep.workdir import Workdir
 from numpy.typing import NDArray
 
@@ -77,9 +77,9 @@ def _extraction(
     workdir: Workdir, clip: Clip, info: ClipInfo, target: Path
 ) -> dict[str, Callable[[], object]]:
     video, motion = workdir.transcoded(clip.clip_id), workdir.motion(clip.clip_id)
-    wanted = sorted(AppearanceGauge(info.width, info.height, info.key_frames).numbers)
-    pictures = decode_key_frames(video, [info.key_frames.index(number) for number in wanted])
-    lumas = [picture.luma for picture in pictures]
+    with open_clip(video) as film:
+        pictures = film.decode_exact(AppearanceGauge(info.width, info.height, info.key_frames).numbers)
+    lumas = [picture.luma for picture in pictures.values()]
     return {
         EXTRACTION: lambda: extract_clip(video, target),
         READING: lambda: _read(motion),

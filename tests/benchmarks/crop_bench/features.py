@@ -18,7 +18,7 @@ from mocrop_prep.pictures import Planes, render_jpeg
 from mocrop_prep.progress import Progress
 from mocrop_prep.runner import worker_count
 from mocrop_prep.stages.shard import frames_to_keep
-from mocrop_prep.video import decode_key_frames, index_stream
+from mocrop_prep.video import open_clip
 from numpy.typing import NDArray
 
 from tests.benchmarks.crop_bench.backbones import Backbone, load
@@ -89,9 +89,8 @@ def _read(path: Path) -> dict[Box, NDArray[np.float32]]:
 
 def _compute(video: Path, boxes: Sequence[Box], backbone: Backbone) -> NDArray[np.float32]:
     """Return the features (boxes, frames, width) of a clip's key frames, each cut to each of the boxes."""
-    index = index_stream(video)
-    ordinals = [index.info.key_frames.index(number) for number in frames_to_keep(index, SHARDS)]
-    pictures = decode_key_frames(video, ordinals)
+    with open_clip(video) as clip:
+        pictures = clip.decode_exact(frames_to_keep(clip.index, SHARDS)).values()
     frames = np.stack([_rgb(picture, box) for box in boxes for picture in pictures])
     extract = load(backbone)
     parts = [extract(part) for part in torch.split(torch.from_numpy(frames), _AT_ONCE)]

@@ -20,7 +20,7 @@ from mocrop_prep.runner import worker_count
 from mocrop_prep.stages.crop import clip_chooser
 from mocrop_prep.stages.extract import extract_clip
 from mocrop_prep.vectors import read_vectors
-from mocrop_prep.video import decode_key_frames, encode_clip, index_stream, inspect_source, library_versions
+from mocrop_prep.video import encode_clip, inspect_source, library_versions, open_clip
 from numpy.typing import NDArray
 
 from tests.benchmarks.preset_bench.candidates import LOSSLESS, Candidate
@@ -94,9 +94,8 @@ def _look(
     with TemporaryDirectory() as scratch:
         video, motion = Path(scratch) / "clip.mp4", Path(scratch) / "clip.parquet"
         encode_clip(source, video, inspect_source(source), candidate.settings, tuning=candidate.tuning)
-        counts = extract_clip(video, motion)
-        pictures = decode_key_frames(video, range(counts["key_frames"]))
-        pairs = [(a.luma, b) for a, b in zip(pictures, originals(), strict=True)]
+        extract_clip(video, motion)
+        pairs = list(zip(_lumas(video), originals(), strict=True))
         return Look(
             **_crops(clip, motion, candidate.seed),
             size=video.stat().st_size,
@@ -132,5 +131,10 @@ def _key_frames(source: Path) -> list[NDArray[np.uint8]]:
     with TemporaryDirectory() as scratch:
         video = Path(scratch) / "clip.mp4"
         encode_clip(source, video, inspect_source(source), LOSSLESS.settings, tuning=LOSSLESS.tuning)
-        keys = range(len(index_stream(video).info.key_frames))
-        return [picture.luma for picture in decode_key_frames(video, keys)]
+        return _lumas(video)
+
+
+def _lumas(video: Path) -> list[NDArray[np.uint8]]:
+    """Return the luma of all key frames of a transcoded clip."""
+    with open_clip(video) as clip:
+        return [picture.luma for picture in clip.decode_exact(clip.index.info.key_frames).values()]

@@ -76,10 +76,7 @@ def decode_stored_frames(paths: Sequence[Path]) -> None:
     """Decode what `shard` stores, which is key frames."""
     for path in paths:
         with open_clip(path) as clip:
-            keys = clip.index.info.key_frames
-            clip.decode_key_frames(
-                [keys.index(number) for number in frames_to_keep(clip.index, ShardSettings())]
-            )
+            clip.decode_exact(frames_to_keep(clip.index, ShardSettings()))
 
 
 def write_vectors(paths: Sequence[Path], folder: Path) -> None:
