@@ -202,6 +202,46 @@ def test_parts_may_be_joined_before_they_are_cropped(source: Path, kept: Path, t
     assert outputs(work) == outputs(kept)
 
 
+def test_a_part_that_lacks_a_stage_is_not_taken_for_finished(
+    source: Path, whole: Path, tmp_path: Path
+) -> None:
+    work, second = tmp_path / "work", "part-00001-of-00002"
+    for number in range(2):
+        part = ("--num-parts", 2, "--part", number)
+        ok("transcode", source, work, *HOLDOUT, *part)
+        ok("extract", work, *part)
+    journal = work / second / "journal" / "extract.jsonl"
+    complete = journal.read_bytes()
+    journal.write_bytes(complete[complete.index(b"\n") + 1 :])
+    outcome = prep("merge", work, "--quiet")
+    assert outcome.status == 2
+    line = f"mocrop-prep: {second}: extract is not finished, 1 of 3 clips are left: run it again"
+    assert outcome.errors == [line]
+    journal.write_bytes(complete)
+    for number in range(2):
+        ok("crop", work, "--num-parts", 2, "--part", number)
+    ok("shard", work, *SMALL, "--num-parts", 2, "--part", 0)
+    outcome = prep("merge", work)
+    assert outcome.status == 2
+    line = f"mocrop-prep: {second}: shard-{DEFAULT} is not finished, 3 of 3 clips are left: run it again"
+    assert line in outcome.errors
+    assert not (work / "shards").exists()
+    ok("shard", work, *SMALL, "--num-parts", 2, "--part", 1)
+    assert samples(merged(work)) == samples(whole)
+
+
+def test_a_part_that_was_fused_and_one_in_stages_are_joined(
+    source: Path, whole: Path, tmp_path: Path
+) -> None:
+    work, part = tmp_path / "work", ("--num-parts", 2, "--part", 1)
+    ok("run", source, work, *HOLDOUT, *SMALL, "--num-parts", 2, "--part", 0)
+    ok("transcode", source, work, *HOLDOUT, *part)
+    ok("extract", work, *part)
+    ok("crop", work, *part)
+    ok("shard", work, *SMALL, *part)
+    assert samples(merged(work)) == samples(whole)
+
+
 def test_clips_that_fail_are_failed_rows_and_a_part_of_nothing_else_is_no_obstacle(
     own_source: Path, tmp_path: Path
 ) -> None:

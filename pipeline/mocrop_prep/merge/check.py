@@ -36,6 +36,8 @@ _SETTINGS: dict[str, dict[str, type[Settings]]] = {
         "shard settings": ShardSettings,
     },
 }
+_TWINS = {"run": "shard", "crop": "run", "shard": "run"}
+"""The kind of stage that may have done the work of another under the same name."""
 _LIBRARIES = ("libraries", "form of the vectors")
 _CLIP_COLUMNS = len(columns(Clip))
 
@@ -76,7 +78,16 @@ def check_part(part: FoundPart, wanted: Wanted, *, moved: bool) -> Checked:
             if wanted.fused:  # what they kept need not be of all clips
                 continue
         found.failed |= {clip_id for clip_id, record in records.items() if record.failed}
-        _check_stage(part, stage, records, ids - _failed_before(stage, done, wanted), found)
+        left = _left(stage, done, wanted, ids)
+        kind, _, name = stage.partition("-")
+        twin = f"{_TWINS.get(kind, '')}-{name}"
+        # what is of one name may be from either of two journals, and the other then is of earlier work
+        if left and (twin not in done or _left(twin, done, wanted, ids)):
+            found.problems.append(
+                f"{part.name}: {stage} is not finished, {left} of {found.clips} clips are left: run it again"
+            )
+        else:
+            _check_stage(part, stage, records, found)
     for name in wanted.sets:
         _check_set(part, name, wanted.sets[name], done, moved=moved, found=found)
     return found
@@ -107,6 +118,11 @@ def _note_settings(part: FoundPart, wanted: Wanted, found: Checked) -> None:
             }
 
 
+def _left(stage: str, done: Mapping[str, Mapping[str, Record]], wanted: Wanted, ids: Collection[str]) -> int:
+    """Return how many clips a stage has yet to do."""
+    return len(set(ids) - _failed_before(stage, done, wanted) - done[stage].keys())
+
+
 def _failed_before(stage: str, done: Mapping[str, Mapping[str, Record]], wanted: Wanted) -> set[str]:
     """Return the clips that a stage was never given: they failed in one that it builds on."""
     kind, _, name = stage.partition("-")
@@ -119,18 +135,9 @@ def _failed_before(stage: str, done: Mapping[str, Mapping[str, Record]], wanted:
     return {key for one in earlier for key, record in done.get(one, {}).items() if record.failed}
 
 
-def _check_stage(
-    part: FoundPart, stage: str, records: Mapping[str, Record], expected: set[str], found: Checked
-) -> None:
-    """Check that all clips are done, with the settings on record and by one set of libraries."""
+def _check_stage(part: FoundPart, stage: str, records: Mapping[str, Record], found: Checked) -> None:
+    """Check that all clips are done with the settings on record and by one set of libraries."""
     kind = stage.partition("-")[0]
-    missing = len(expected - records.keys())
-    # what is of one name may be from either of two journals, and the other then is of earlier work
-    if missing and not _has_twin(part, stage):
-        found.problems.append(
-            f"{part.name}: {stage} is not finished, {missing} of {found.clips} clips are left: run it again"
-        )
-        return
     for name, settings in _SETTINGS[kind].items():
         resolved = part.home.settings_of(stage, settings)
         told = {record.inputs[name] for record in records.values() if name in record.inputs}
@@ -142,11 +149,6 @@ def _check_stage(
             found.problems.append(f"{part.name}: {stage}: clips of different {name}: run it again")
         elif told:
             found.facts[f"{stage}: {name}"] = told.pop()
-
-
-def _has_twin(part: FoundPart, stage: str) -> bool:
-    _, dash, name = stage.partition("-")
-    return any(other != stage and other.partition("-")[1:] == (dash, name) for other in part.home.stages())
 
 
 def _check_files(part: FoundPart, stage: str, records: Mapping[str, Record], found: Checked) -> None:
