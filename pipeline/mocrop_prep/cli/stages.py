@@ -178,7 +178,8 @@ def shard(workdir: Location, crops: str | None, name: str | None, **values: Any)
         manifest = crops or only_manifest(session.workdir)
         return workflow.ShardStage(session, settings, crops=manifest, name=check_name(name or manifest))
 
-    return in_workdir(workdir, values, stage, whole=("transcoded/", f"shards/{name or crops or ''}"))
+    own = name or crops
+    return in_workdir(workdir, values, stage, whole=("transcoded/", f"shards/{own}/" if own else "shards/"))
 
 
 def _check_grid(settings: CropSettings) -> None:

@@ -113,7 +113,7 @@ class SparkEngine:
         answer: Future[Any] = Future()
         if self._sender is None:
             self._sender = SparkDistributedBackend()
-            self._sender.configure(n_jobs=2 * self.slots())
+            self._sender.configure(n_jobs=2 * max(1, self._slots_now()))  # whoever asks has waited for them
             self._sender.start_call()
 
         def settle(out: Any) -> None:

@@ -134,8 +134,8 @@ def settings_files(part: FoundPart, wanted: Wanted) -> list[Path]:
 
 def _missing(of: int, there: Sequence[Part]) -> list[str]:
     numbers = {part.number for part in there}
-    gone = [Part(of, number).folder for number in range(of) if number not in numbers]
-    return [f"{name}: missing: run it with --num-parts {of} --part {int(name[5:10])}" for name in gone]
+    gone = [Part(of, number) for number in range(of) if number not in numbers]
+    return [f"{part.folder}: missing: run it with --num-parts {of} --part {part.number}" for part in gone]
 
 
 def _other_whole(parts: Sequence[FoundPart]) -> list[str]:

@@ -85,15 +85,15 @@ class Mirror:
                 (self.work / name).unlink()
         self._notes.drop(noted.keys() - there.keys())
 
-    def push(self, *, only: tuple[str, ...] = (), final: bool) -> tuple[int, int]:
+    def push(self, *, only: str = "", final: bool) -> tuple[int, int]:
         """Send what is new here; return how many objects were sent and removed. Raises OSError.
 
-        `only` limits it to names that begin so. A push that is not `final`, in the middle of work or after
-        it was broken off, removes nothing there and leaves the shard sets as they are: until a set is whole
-        here, the old one is whole there.
+        `only` limits it to one folder, such as `reports/`. A push that is not `final`, in the middle of work
+        or after it was broken off, removes nothing there and leaves the shard sets as they are: until a set
+        is whole here, the old one is whole there.
         """
         frozen = {} if only else self._freeze()
-        here = scan(self.work) | {name: stamp for name, (stamp, _) in frozen.items()}
+        here = scan(self.work / only, only) | {name: stamp for name, (stamp, _) in frozen.items()}
         noted = self._notes.all()
 
         def path(name: str) -> Path:
@@ -105,7 +105,7 @@ class Mirror:
         def send(name: str) -> bool:
             return self._send(path(name), name, here[name], noted.get(name))
 
-        touched = [name for name in _touched(here, noted, final=final) if name.startswith(only or "")]
+        touched = list(_touched(here, noted, final=final))
         news = {name for name, new in zip(touched, _side_by_side(is_new, touched), strict=True) if new}
         gone = noted.keys() - here.keys() if final else set()
         withdrawn = self._withdraw(news | gone, noted)

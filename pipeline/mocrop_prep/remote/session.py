@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import fcntl
-import hashlib
 import os
 import threading
 import time
@@ -13,7 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import click
-from mocrop_manifests.files import make_folder
+from mocrop_manifests.files import make_folder, sha256_of_text
 
 from mocrop_prep.errors import UsageError
 from mocrop_prep.remote import store
@@ -112,10 +111,10 @@ def _held(mirror: Mirror, claim: Claim, errand: Errand, *, every: float, quiet: 
         if not errand.changes:
             yield
             with _faults(mirror):
-                mirror.push(only=("reports/",), final=False)
+                mirror.push(only="reports/", final=False)
             return
         try:
-            with _repeated(every, _Pusher(mirror, claim)):
+            with _repeated(every, _Pusher(mirror, claim), share=_LEAST_SHARE):
                 yield
         except BaseException:  # whatever ends the work: what is done is to be had elsewhere
             with suppress(OSError, UsageError):
@@ -150,10 +149,11 @@ class _Pusher:
 
 
 @contextmanager
-def _repeated(seconds: float, action: Callable[[], object]) -> Iterator[None]:
+def _repeated(seconds: float, action: Callable[[], object], *, share: int = 0) -> Iterator[None]:
     """Do something again and again in a thread; when this ends, it has come to an end.
 
-    What is wrong for good is said in the end by what is done then.
+    Between two times there is at least `share` times what one takes. What is wrong for good is said in the
+    end by what is done then.
     """
     over = threading.Event()
 
@@ -163,7 +163,7 @@ def _repeated(seconds: float, action: Callable[[], object]) -> Iterator[None]:
             started = time.monotonic()
             with suppress(OSError, UsageError):
                 action()
-            wait = max(seconds, _LEAST_SHARE * (time.monotonic() - started))
+            wait = max(seconds, share * (time.monotonic() - started))
 
     thread = threading.Thread(target=repeat, daemon=True)
     thread.start()
@@ -205,7 +205,7 @@ def _look_on(workdir: Url, home: Path, errand: Errand) -> Path:
 
 def _default_home(workdir: Url) -> Path:
     cache = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
-    return cache / "mocrop" / hashlib.sha256(workdir.text.encode()).hexdigest()[:16]
+    return cache / "mocrop" / sha256_of_text(workdir.text)[:16]
 
 
 def _refuse_foreign(home: Path) -> None:

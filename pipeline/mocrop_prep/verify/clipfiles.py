@@ -12,6 +12,7 @@ from mocrop_prep.clips import source_path
 from mocrop_prep.journal import Record
 from mocrop_prep.verify.advice import FOREIGN, stage_again
 from mocrop_prep.verify.inventory import Finding, Inventory, Seen, look, look_at
+from mocrop_prep.workflow.keys import is_direct
 
 _LEFT = "left over: its clip is read from its source since: delete it"
 _PAST = "of a clip that is no longer on the list"
@@ -81,7 +82,7 @@ def check_sources(house: Inventory, clips: Iterable[Clip]) -> Iterator[Finding]:
 
 
 def _in_place(record: Record) -> bool:
-    return not record.failed and record.data.get("action") == "direct"
+    return not record.failed and is_direct(record.data)
 
 
 def _problem(seen: Seen, record: Record, again: str) -> str:
