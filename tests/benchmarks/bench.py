@@ -21,15 +21,13 @@ from typing import Any
 import av
 import torch
 from mocrop_prep.allocator import keep_freed_memory
-from mocrop_prep.demo import make_demo
 
 from tests.benchmarks.bench_loader import LoaderBench
-from tests.benchmarks.seeking import make_sets
+from tests.benchmarks.seeking import make_sets, source_of_clips
 from tests.benchmarks.speed import growth
 from tests.benchmarks.speed.interleaved import HEADER, compare
 from tests.benchmarks.speed.work import Work
 
-REAL_CLIPS = Path(__file__).parents[2].parent / "shared" / "data" / "ucf101"
 CHAPTERS = ("work", "loader", "growth", "memory")
 BEGIN, END = "<!-- make bench: begin -->", "<!-- make bench: end -->"
 
@@ -73,9 +71,7 @@ def write_readme(path: Path, table: str) -> None:
 
 def measure(source: Path | None, folder: Path, arguments: argparse.Namespace) -> tuple[dict[str, Any], str]:
     """Measure all that was asked for; return it, and the tables."""
-    source = source or (REAL_CLIPS if REAL_CLIPS.is_dir() else folder / "demo")
-    if not source.exists():
-        make_demo(source, groups=4)
+    source = source_of_clips(source, folder)
     (folder / "work").mkdir()
     about = (
         f"{arguments.clips} clips, {os.cpu_count()} cores, PyAV {av.__version__}, {arguments.rounds} rounds"

@@ -13,10 +13,10 @@ import argparse
 import json
 import statistics
 import tempfile
-import time
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -31,6 +31,8 @@ from mocrop_prep.stages.shard import box_of
 from mocrop_prep.workdir import Workdir, make_workdir
 from mocrop_prep.workflow.rows import describe_routes
 from numpy.typing import NDArray
+
+from tests.benchmarks.spent import spent
 
 SHARED = Path(__file__).parents[2].parent / "shared" / "data"
 PARTS = ("time", "crops", "boxes")
@@ -92,7 +94,7 @@ class Bench:
 
     def times(self, rounds: int) -> Times:
         """Time both sides, one after the other in every round, after a round that does not count."""
-        taken = [{side: self._seconds(side) for side in SIDES} for _ in range(rounds + 1)][1:]
+        taken = [{side: spent(partial(self.run, side)) for side in SIDES} for _ in range(rounds + 1)][1:]
         wall, processor = (
             [one["transcoded"][which] / one["direct"][which] for one in taken] for which in (0, 1)
         )
@@ -103,11 +105,6 @@ class Bench:
             ratio_range=(min(wall), max(wall)),
             processor_ratio=statistics.median(processor),
         )
-
-    def _seconds(self, side: str) -> tuple[float, float]:
-        wall, processor = time.perf_counter(), time.process_time()
-        self.run(side)
-        return time.perf_counter() - wall, time.process_time() - processor
 
     def agreement(self) -> Agreement:
         """Compare the crops of both sides."""

@@ -23,7 +23,6 @@ from typing import Any
 
 import torch
 from mocrop_manifests import CropRow
-from mocrop_prep.demo import make_demo
 from mocrop_train import data, jpegs, transforms
 from mocrop_train.config import TrainConfig
 from mocrop_train.data import Batches, ClipFrames, Clips, EvalClips, TrainClips
@@ -31,11 +30,10 @@ from mocrop_train.sampling import ShuffledClips
 from torch import Tensor
 from torch.utils.data import DataLoader
 
-from tests.benchmarks.seeking import FRAMES, MEAN, SIZE, STD, SeekingClips, Sets, make_sets
+from tests.benchmarks.seeking import FRAMES, MEAN, SIZE, STD, SeekingClips, Sets, make_sets, source_of_clips
 from tests.benchmarks.speed.interleaved import HEADER, Pair, Side, compare
 from tests.benchmarks.waiting import data_wait, gpu_busy
 
-REAL_CLIPS = Path(__file__).parents[2].parent / "shared" / "data" / "ucf101"
 BATCH = 16
 CPU = torch.device("cpu")
 
@@ -136,9 +134,7 @@ def main() -> None:
     arguments = parser.parse_args()
     torch.set_num_threads(1)
     with tempfile.TemporaryDirectory() as scratch:
-        source = arguments.source or (REAL_CLIPS if REAL_CLIPS.is_dir() else Path(scratch) / "demo")
-        if not source.exists():
-            make_demo(source, groups=4)
+        source = source_of_clips(arguments.source, Path(scratch))
         work = arguments.work or Path(scratch) / "work"
         bench = LoaderBench(make_sets(source, work, arguments.clips))
         print(f"{bench.clips} clips of {FRAMES} frames, {os.cpu_count()} cores, torch {torch.__version__}\n")

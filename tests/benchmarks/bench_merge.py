@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import argparse
 import json
-import resource
 import time
 from collections.abc import Sequence
 from dataclasses import asdict, replace
@@ -25,6 +24,8 @@ from mocrop_prep.workflow import save_clips
 from mocrop_prep.workflow.keys import run_constant, run_inputs
 from mocrop_prep.workflow.sets import set_config
 from mocrop_prep.workflow.tables import MANIFEST, publish_table
+
+from tests.benchmarks.spent import peak_memory_mb
 
 NAME = "foreground"
 TRANSCODE, CROP, SHARD = TranscodeSettings(), CropSettings(), ShardSettings()
@@ -107,12 +108,11 @@ def main() -> None:
         make_parts(wanted.work, wanted.clips, wanted.parts)
         print("parts made: start it again to merge them, so that the memory is that of the merge")
         return
-    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    before = peak_memory_mb()
     started, worked = time.perf_counter(), time.process_time()
     report = merge(wanted.work)
     took = {"seconds": time.perf_counter() - started, "cpu_seconds": time.process_time() - worked}
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    memory = {"peak_mb": peak / 1024, "libraries_mb": before / 1024}
+    memory = {"peak_mb": peak_memory_mb(), "libraries_mb": before}
     print(json.dumps({"said": [*report.problems, *report.lines], **took, **memory}, indent=2))
 
 

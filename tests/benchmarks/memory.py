@@ -29,6 +29,7 @@ from mocrop_prep.stages.shard import shard_clip
 from mocrop_prep.stages.transcode import transcode_clip
 from mocrop_prep.video import index_stream
 
+from tests.benchmarks.spent import peak_memory_mb
 from tests.films import Film, Picture, encode, prolong, texture
 
 RATE = 25
@@ -36,7 +37,8 @@ RATE = 25
 LIMIT_MB = 300
 """What a worker may take for a clip of any length in 1920x1080."""
 _CYCLE = 48  # frames: four groups of pictures, there and back
-_CLIP = Clip("film", "film.mp4", 0, "film", "train", "")
+CLIP = Clip("film", "film.mp4", 0, "film", "train", "")
+"""What a film is called."""
 _PLAIN = "keyint=12:min-keyint=12:scenecut=0:bframes=0:ref=1:weightp=0:partitions=all"
 
 
@@ -91,31 +93,27 @@ def _extract(film: Path, out: Path) -> None:
 
 def _shard(film: Path, out: Path) -> None:
     settings, info = CropSettings(method="center"), index_stream(film).info
-    row = crop_row(_CLIP, info, clip_chooser(_CLIP, info, settings).choose(), settings)
+    row = crop_row(CLIP, info, clip_chooser(CLIP, info, settings).choose(), settings)
     shard_clip(film, row, out, ShardSettings())
 
 
-def _fuse(film: Path, out: Path) -> None:
-    fuse_clip(film, _CLIP, out, CropSettings(), ShardSettings())
+def fuse(film: Path, out: Path) -> None:
+    """Extract, crop and shard a film in one decode."""
+    fuse_clip(film, CLIP, out, CropSettings(), ShardSettings())
 
 
 def _fuse_and_keep(film: Path, out: Path) -> None:
-    fuse_clip(film, _CLIP, out, CropSettings(), ShardSettings(), motion=out.with_suffix(".parquet"))
+    fuse_clip(film, CLIP, out, CropSettings(), ShardSettings(), motion=out.with_suffix(".parquet"))
 
 
 WORK: dict[str, Callable[[Path, Path], None]] = {
     "transcode": _transcode,
     "extract": _extract,
     "shard": _shard,
-    "extract, crop and shard fused": _fuse,
+    "extract, crop and shard fused": fuse,
     "extract, crop and shard fused, vectors kept": _fuse_and_keep,
 }
 """What a worker does with a clip, by name."""
-
-
-def _peak() -> float:
-    status = dict(line.split(":", 1) for line in Path("/proc/self/status").read_text().splitlines())
-    return int(status["VmHWM"].split()[0]) / 1024
 
 
 def main() -> None:
@@ -133,7 +131,7 @@ def main() -> None:
             cv2.setNumThreads(1)  # as every worker does, and the next
             keep_freed_memory()
             WORK[arguments.work](arguments.film, Path(scratch) / "out")
-            print(_peak())
+            print(peak_memory_mb())
             return
         width, height = map(int, arguments.size.split("x"))
         frames = round(arguments.minutes * 60 * RATE)

@@ -22,6 +22,8 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from tests.benchmarks.spent import peak_memory_mb
+
 if TYPE_CHECKING:
     from mocrop_prep.stages.commit import FusedJob
 
@@ -85,12 +87,10 @@ def run_command(arguments: Sequence[str]) -> None:
         main(list(arguments))
     finally:
         usage = resource.getrusage(resource.RUSAGE_SELF)
-        # not its ru_maxrss, in which the process that started this one counts
-        status = dict(line.split(":", 1) for line in Path("/proc/self/status").read_text().splitlines())
         taken = {
             "seconds": round(time.perf_counter() - started, 1),
             "cpu_seconds": round(usage.ru_utime + usage.ru_stime, 1),
-            "peak_mb": round(int(status["VmHWM"].split()[0]) / 1024),
+            "peak_mb": round(peak_memory_mb()),
         }
         print(json.dumps(taken))
 

@@ -15,6 +15,7 @@ import numpy as np
 import torch
 from mocrop_manifests import CropRow, read_crops, read_dataset
 from mocrop_prep.clips.paths import unescape
+from mocrop_prep.demo import make_demo
 from mocrop_train.data import ClipFrames
 from numpy.typing import NDArray
 from torch import Tensor
@@ -22,6 +23,7 @@ from torch.utils.data import Dataset
 
 from tests.commands import prep
 
+REAL_CLIPS = Path(__file__).parents[2].parent / "shared" / "data" / "ucf101"
 FRAMES, SIZE = 8, 224
 MEAN = np.array([0.485, 0.456, 0.406], np.float32)
 STD = np.array([0.229, 0.224, 0.225], np.float32)
@@ -85,6 +87,14 @@ def make_sets(source: Path, workdir: Path, clips: int) -> Sets:
         [(workdir / "transcoded" / f"{row.clip_id}.mp4", row) for row in kept],
         **opened,
     )
+
+
+def source_of_clips(asked: Path | None, folder: Path) -> Path:
+    """Return what to measure on: what was asked for, else UCF101 clips, else a demo set made in `folder`."""
+    source = asked or (REAL_CLIPS if REAL_CLIPS.is_dir() else folder / "demo")
+    if not source.exists():
+        make_demo(source, groups=4)
+    return source
 
 
 def _ok(*arguments: object) -> None:

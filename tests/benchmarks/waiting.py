@@ -5,10 +5,9 @@ from __future__ import annotations
 import dataclasses
 import statistics
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from functools import partial
 from pathlib import Path
-from typing import NamedTuple
 
 import torch
 from mocrop_manifests import read_dataset
@@ -18,19 +17,7 @@ from mocrop_train.data import Batch, Batches
 from mocrop_train.feeds import Feeds, feeds
 from mocrop_train.state import State
 
-
-class Spent(NamedTuple):
-    """Seconds: by the clock, and of this process on its cores."""
-
-    wall: float
-    cpu: float
-
-
-def spent(work: Callable[[], object]) -> Spent:
-    """Return how long a call takes."""
-    wall, cpu = time.perf_counter(), time.process_time()
-    work()
-    return Spent(time.perf_counter() - wall, time.process_time() - cpu)
+from tests.benchmarks.spent import spent
 
 
 class Timed:

@@ -10,7 +10,7 @@ import pytest
 
 from tests.benchmarks import bench
 from tests.benchmarks.speed.interleaved import Pair, compare, result_of
-from tests.benchmarks.waiting import Spent
+from tests.benchmarks.spent import Spent
 
 
 def pair(calls: list[str], **goal: Any) -> Pair:

@@ -10,7 +10,6 @@ from mocrop_prep.evaluation.annotations import fit
 from mocrop_prep.evaluation.bootstrap import Estimate, clip_draws, estimate, pooled_mean
 from mocrop_prep.evaluation.measures import SEED
 from mocrop_prep.evaluation.shares import frame_shares
-from mocrop_prep.geometry import Box
 from numpy.typing import NDArray
 
 from tests.benchmarks.preset_bench.candidates import BASE, REFERENCE
@@ -65,7 +64,7 @@ def worths(parts: Sequence[tuple[Sample, Looks]]) -> dict[str, Worth]:
             _each(
                 looks,
                 name,
-                lambda look, best: _overlap(look.crops[METHODS[0], None], best.crops[METHODS[0], None]),
+                lambda look, best: look.crops[METHODS[0], None].overlap(best.crops[METHODS[0], None]),
             ),
             _each(looks, name, lambda look, _: look.psnr),
             _each(looks, name, lambda look, _: look.ssim),
@@ -126,10 +125,3 @@ def _measure(own: _PerClip, base: _PerClip) -> Measure:
 
     ours, others = np.concatenate(own), np.concatenate(base)
     return Measure(mean(ours), mean(ours - others))
-
-
-def _overlap(a: Box, b: Box) -> float:
-    across = min(a.x + a.w, b.x + b.w) - max(a.x, b.x)
-    down = min(a.y + a.h, b.y + b.h) - max(a.y, b.y)
-    common = max(0, across) * max(0, down)
-    return common / (a.w * a.h + b.w * b.h - common)

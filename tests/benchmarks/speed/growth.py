@@ -8,21 +8,19 @@ from collections.abc import Iterator, Sequence
 from functools import partial
 from pathlib import Path
 
-from mocrop_manifests import Clip
 from mocrop_prep.config import CropSettings, ShardSettings, TranscodeSettings
 from mocrop_prep.stages.fused import fuse_clip
 from mocrop_prep.stages.transcode import transcode_clip
 from mocrop_prep.video import inspect_source
 
 from tests.benchmarks import memory, million
-from tests.benchmarks.waiting import spent
+from tests.benchmarks.spent import spent
 
 LENGTHS = (480, 960, 1920, 3840)
 COUNTS = (20_000, 80_000)
 SIZES = ((320, 240), (640, 360), (1280, 720), (1920, 1080))
 SHORT_FRAMES = 192
 LONG_FRAMES = 2_880
-_CLIP = Clip("film", "film.mp4", 0, "film", "train", "")
 
 
 def by_length(rounds: int, lengths: Sequence[int] = LENGTHS) -> Iterator[tuple[str, float]]:
@@ -33,7 +31,7 @@ def by_length(rounds: int, lengths: Sequence[int] = LENGTHS) -> Iterator[tuple[s
         times: dict[int, list[float]] = {frames: [] for frames in lengths}
         for number in range(rounds + 1):
             for frames, film in films.items():
-                took = spent(lambda film=film: _fuse(film, folder)).cpu  # type: ignore[misc]
+                took = spent(partial(memory.fuse, film, folder / "sample.tar")).cpu
                 if number:
                     times[frames].append(took / frames * 1e6)
         for frames, taken in times.items():
@@ -56,16 +54,12 @@ def by_size(rounds: int, sizes: Sequence[tuple[int, int]] = SIZES) -> Iterator[t
 
 def _transcode_and_fuse(film: Path, folder: Path) -> None:
     transcode_clip(film, folder / "clip.mp4", TranscodeSettings(transcode="always"))
-    _fuse(folder / "clip.mp4", folder)
+    memory.fuse(folder / "clip.mp4", folder / "sample.tar")
 
 
 def _read_in_place(film: Path, folder: Path) -> None:
     sample, source = folder / "sample.tar", inspect_source(film)
-    fuse_clip(film, _CLIP, sample, CropSettings(), ShardSettings(), source=source)
-
-
-def _fuse(film: Path, folder: Path) -> None:
-    fuse_clip(film, _CLIP, folder / "sample.tar", CropSettings(), ShardSettings())
+    fuse_clip(film, memory.CLIP, sample, CropSettings(), ShardSettings(), source=source)
 
 
 def by_count(counts: Sequence[int] = COUNTS) -> Iterator[tuple[str, float]]:

@@ -6,7 +6,7 @@ import statistics
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
-from tests.benchmarks.waiting import Spent, spent
+from tests.benchmarks.spent import Spent, spent
 
 Side = Callable[[], object]
 
