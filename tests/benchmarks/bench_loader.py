@@ -23,10 +23,10 @@ from typing import Any
 
 import torch
 from mocrop_manifests import CropRow
-from mocrop_train import data, jpegs, transforms
 from mocrop_train.config import TrainConfig
-from mocrop_train.data import Batches, ClipFrames, Clips, EvalClips, TrainClips
-from mocrop_train.sampling import ShuffledClips
+from mocrop_train.data import jpegs, loading, transforms
+from mocrop_train.data.loading import Batches, ClipFrames, Clips, EvalClips, TrainClips
+from mocrop_train.data.sampling import ShuffledClips
 from torch import Tensor
 from torch.utils.data import DataLoader
 
@@ -93,7 +93,7 @@ class LoaderBench:
 
 
 def _batches(clips: Clips[Any], *, workers: int = 0, sampler: ShuffledClips | None = None) -> Batches:
-    return data.loader(clips, batch_size=BATCH, workers=workers, device=CPU, sampler=sampler)
+    return loading.loader(clips, batch_size=BATCH, workers=workers, device=CPU, sampler=sampler)
 
 
 def normalised(frames: Tensor) -> Tensor:

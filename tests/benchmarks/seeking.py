@@ -16,7 +16,7 @@ import torch
 from mocrop_manifests import CropRow, read_crops, read_dataset
 from mocrop_prep.clips.paths import unescape
 from mocrop_prep.demo import make_demo
-from mocrop_train.data import ClipFrames
+from mocrop_train.data.loading import ClipFrames
 from numpy.typing import NDArray
 from torch import Tensor
 from torch.utils.data import Dataset

@@ -11,11 +11,13 @@ from pathlib import Path
 
 import torch
 from mocrop_manifests import read_dataset
-from mocrop_train import data, device, loop, state
+from mocrop_train import loop
 from mocrop_train.config import TrainConfig
-from mocrop_train.data import Batch, Batches
-from mocrop_train.feeds import Feeds, feeds
-from mocrop_train.state import State
+from mocrop_train.data import loading
+from mocrop_train.data.feeds import Feeds, feeds
+from mocrop_train.data.loading import Batch, Batches
+from mocrop_train.run import device, state
+from mocrop_train.run.state import State
 
 from tests.benchmarks.spent import spent
 
@@ -84,8 +86,8 @@ def gpu_busy(shards: Path, config: TrainConfig, *, rounds: int, times: int) -> f
 def _training(shards: Path, config: TrainConfig, times: int = 1) -> tuple[State, Feeds, TrainConfig]:
     index = read_dataset(shards)
     where = device.prepare(config)
-    config = config.resolved(data.stored_size(shards, index))
-    clips = data.ClipFrames(shards, index, "train", limit=config.limit)
+    config = config.resolved(loading.stored_size(shards, index))
+    clips = loading.ClipFrames(shards, index, "train", limit=config.limit)
     clips.chunks *= times
     run = state.start(config, len(index.classes), where)
     return run, feeds({"train": clips}, run.model, config, where), config

@@ -20,7 +20,7 @@ from mocrop_prep.errors import ClipError
 from mocrop_prep.samples import END_OF_TAR, Sample, clip_members, read_samples, tar_bytes
 from mocrop_prep.shards import FORMS
 from mocrop_prep.vectors import SCHEMA, Vectors, read_vectors
-from mocrop_train.data import ClipFrames
+from mocrop_train.data.loading import ClipFrames
 from mocrop_train.errors import TrainError
 
 from tests.fuzz import repair, seeds

@@ -17,7 +17,7 @@ from mocrop_prep.journal import Journal, Record
 from mocrop_prep.samples import Sample, SampleInfo
 from mocrop_prep.shards import FORMS
 from mocrop_prep.vectors import SCHEMA, ClipInfo, Vectors, VectorWriter
-from mocrop_train.predictions import ClipPrediction, Predictions, write_predictions
+from mocrop_train.evaluation.predictions import ClipPrediction, Predictions, write_predictions
 from PIL import Image
 
 CLASSES = ("run", "Straße, quer")

@@ -22,10 +22,10 @@ from mocrop_prep.clips.table import read_table
 from mocrop_prep.errors import UsageError
 from mocrop_prep.journal import Journal, Record
 from mocrop_prep.video.sps import reference_frames, sps_in_packet
-from mocrop_train.compare import compare, format_json, format_table
-from mocrop_train.data import stored_size
+from mocrop_train.data.loading import stored_size
 from mocrop_train.errors import TrainError
-from mocrop_train.predictions import read_predictions, write_predictions
+from mocrop_train.evaluation.compare import compare, format_json, format_table
+from mocrop_train.evaluation.predictions import read_predictions, write_predictions
 
 from tests.fuzz import repair, seeds
 from tests.fuzz.contract import attempt, require

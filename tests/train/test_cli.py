@@ -13,9 +13,10 @@ from typing import Any
 import pytest
 import torch
 from click.testing import CliRunner, Result
-from mocrop_train import checkpoint, config
+from mocrop_train import settings
 from mocrop_train.cli import compare_main, main
 from mocrop_train.config import TrainConfig
+from mocrop_train.run import checkpoint
 
 TINY = ["--model", "mobilenet_v2", "--epochs", 1, "--batch-size", 8, "--segments", 2, "--device", "cpu"]
 
@@ -162,7 +163,7 @@ def test_verify_finds_a_changed_byte(toys: Any, tmp_path: Path) -> None:
 def test_help_tells_every_setting_with_its_default_and_examples() -> None:
     text = " ".join(call("--help").stdout.split())
     for field in dataclasses.fields(TrainConfig):
-        assert config.flag(field.name) in text
+        assert settings.flag(field.name) in text
         assert " ".join(field.metadata["help"].split()[:4]) in text
     assert text.count("[default: ") >= len(dataclasses.fields(TrainConfig))
     assert "Examples:" in text

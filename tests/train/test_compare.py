@@ -11,9 +11,9 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from mocrop_train.compare import bootstrap, compare, format_json, format_table, mcnemar
 from mocrop_train.errors import TrainError
-from mocrop_train.predictions import ClipPrediction, Predictions, write_predictions
+from mocrop_train.evaluation.compare import bootstrap, compare, format_json, format_table, mcnemar
+from mocrop_train.evaluation.predictions import ClipPrediction, Predictions, write_predictions
 
 
 def predictions(right: list[bool], *, groups: list[str] | None = None, label: int = 0) -> Predictions:

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from mocrop_train import config
+from mocrop_train import config, settings
 from mocrop_train.config import TrainConfig
 from mocrop_train.errors import TrainError
 from mocrop_train.models import backbones
@@ -38,7 +38,7 @@ def test_bad_settings_are_refused_in_one_line(options: dict[str, Any], message: 
 def test_the_command_line_wins_over_the_file_which_wins_over_the_defaults(tmp_path: Path) -> None:
     file = tmp_path / "train.toml"
     file.write_text('epochs = 7\nbatch-size = 4\nmodel = "swin_t"\nlr = 1\n')
-    built = config.build(config.given({"epochs": 9}, file))
+    built = config.build(settings.given({"epochs": 9}, file))
     assert (built.epochs, built.batch_size, built.model, built.lr) == (9, 4, "swin_t", 1)
     assert built.segments == TrainConfig().segments
 
@@ -49,7 +49,7 @@ def test_an_unreadable_file_is_named(tmp_path: Path, text: str | None, message: 
     if text is not None:
         file.write_text(text)
     with pytest.raises(TrainError, match=rf"train\.toml: {message}"):
-        config.given({}, file)
+        settings.given({}, file)
 
 
 def test_automatic_values_are_filled_in_and_given_ones_kept() -> None:

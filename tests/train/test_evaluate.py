@@ -9,12 +9,14 @@ from typing import Any
 
 import pytest
 import torch
-from mocrop_train import checkpoint, evaluate, loop
+from mocrop_train import loop
 from mocrop_train.config import TrainConfig
+from mocrop_train.data.shards import ClipEntry
 from mocrop_train.errors import TrainError
-from mocrop_train.evaluate import clip_logits, evaluate_checkpoint, score
-from mocrop_train.predictions import read_predictions, write_predictions
-from mocrop_train.shards import ClipEntry
+from mocrop_train.evaluation import evaluate
+from mocrop_train.evaluation.evaluate import clip_logits, evaluate_checkpoint, score
+from mocrop_train.evaluation.predictions import read_predictions, write_predictions
+from mocrop_train.run import checkpoint
 
 TINY = TrainConfig(model="mobilenet_v2", epochs=1, batch_size=8, device="cpu", segments=2)
 

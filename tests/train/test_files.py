@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 from mocrop_manifests.files import TEMPORARY, sweep
-from mocrop_train import checkpoint
+from mocrop_train.run import checkpoint
 
 from tests.spy import disk_calls
 

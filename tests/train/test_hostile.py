@@ -23,12 +23,12 @@ from hypothesis import strategies as st
 from mocrop_manifests import read_dataset
 from mocrop_prep.errors import ClipError
 from mocrop_prep.shards import FORMS
-from mocrop_train import checkpoint
 from mocrop_train.cli import main
 from mocrop_train.config import TrainConfig
-from mocrop_train.data import open_splits
+from mocrop_train.data.loading import open_splits
 from mocrop_train.errors import TrainError
 from mocrop_train.models import build_model
+from mocrop_train.run import checkpoint
 
 
 class Payload:

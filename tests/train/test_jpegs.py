@@ -10,7 +10,7 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from mocrop_train import jpegs
+from mocrop_train.data import jpegs
 from numpy.typing import NDArray
 from PIL import Image
 

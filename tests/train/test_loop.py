@@ -10,9 +10,10 @@ from typing import Any
 
 import pytest
 import torch
-from mocrop_train import checkpoint, config, loop
+from mocrop_train import config, loop
 from mocrop_train.config import TrainConfig
 from mocrop_train.errors import TrainError
+from mocrop_train.run import checkpoint
 
 TINY = TrainConfig(model="mobilenet_v2", epochs=3, batch_size=8, device="cpu", workers=0, segments=2)
 

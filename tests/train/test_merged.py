@@ -9,7 +9,7 @@ import pytest
 from click.testing import CliRunner
 from mocrop_manifests import read_dataset
 from mocrop_train.cli import main
-from mocrop_train.data import open_splits
+from mocrop_train.data.loading import open_splits
 
 from tests.commands import DEFAULT, ok, prep
 from tests.conftest import FORMS, HOLDOUT

@@ -13,12 +13,14 @@ from typing import Any
 import pytest
 import torch
 from mocrop_manifests import read_dataset
-from mocrop_train import checkpoint, data, device, loop, transforms
+from mocrop_train import loop
 from mocrop_train.config import TrainConfig
-from mocrop_train.data import Batch, ClipFrames, EvalClips, TrainClips
+from mocrop_train.data import loading, transforms
+from mocrop_train.data.loading import Batch, ClipFrames, EvalClips, TrainClips
+from mocrop_train.data.ondevice import DecodedThere, one_ahead
+from mocrop_train.data.sampling import ShuffledClips
 from mocrop_train.errors import TrainError
-from mocrop_train.ondevice import DecodedThere, one_ahead
-from mocrop_train.sampling import ShuffledClips
+from mocrop_train.run import checkpoint, device
 
 CPU = torch.device("cpu")
 TINY = TrainConfig(model="mobilenet_v2", epochs=1, batch_size=8, device="cpu", workers=0, segments=2)
@@ -44,7 +46,7 @@ def test_training_batches_are_those_that_workers_decode(toys: Any, form: dict[st
     source = opened(toys.write(clips=toys.clips(test=0, size=(40, 48)), aspect="keep", **form))
     order = ShuffledClips(source.chunks, 5)
     there = DecodedThere(augmented(source), source, 5, 0, CPU, order)
-    by_workers = data.loader(augmented(source), batch_size=5, workers=0, device=CPU, sampler=order)
+    by_workers = loading.loader(augmented(source), batch_size=5, workers=0, device=CPU, sampler=order)
     first = list(there)
     assert len(there) == len(first)
     assert same(first, list(by_workers))
@@ -64,7 +66,7 @@ def test_they_do_not_depend_on_the_number_of_workers(toys: Any) -> None:
 def test_evaluation_batches_are_those_that_workers_decode(toys: Any) -> None:
     source = opened(toys.write())
     clips = EvalClips(source, transforms.evaluation(32))
-    expected = list(data.loader(clips, batch_size=5, workers=0, device=CPU))
+    expected = list(loading.loader(clips, batch_size=5, workers=0, device=CPU))
     assert same(list(DecodedThere(clips, source, 5, 0, CPU)), expected)
 
 
@@ -119,7 +121,7 @@ def test_a_gpu_is_fed_nearly_the_frames_of_the_workers(toys: Any) -> None:
         pytest.skip("torchvision was built without nvJPEG")
     source = opened(toys.write(clips=toys.clips(train=60, test=0, size=(64, 64))))
     order = ShuffledClips(source.chunks, 5)
-    expected = list(data.loader(augmented(source), batch_size=5, workers=0, device=CPU, sampler=order))
+    expected = list(loading.loader(augmented(source), batch_size=5, workers=0, device=CPU, sampler=order))
     for mine, theirs in zip(DecodedThere(augmented(source), source, 5, 2, gpu, order), expected, strict=True):
         assert mine.frames.device.type == "cuda"
         assert torch.equal(mine.labels, theirs.labels)

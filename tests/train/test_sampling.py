@@ -15,9 +15,9 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 from mocrop_manifests import read_dataset
-from mocrop_train import data, transforms
-from mocrop_train.data import ClipFrames, EvalClips, TrainClips, collate
-from mocrop_train.sampling import ShuffledClips, segment_frames
+from mocrop_train.data import loading, transforms
+from mocrop_train.data.loading import ClipFrames, EvalClips, TrainClips, collate
+from mocrop_train.data.sampling import ShuffledClips, segment_frames
 
 CPU = torch.device("cpu")
 
@@ -96,7 +96,7 @@ def test_training_clips_do_not_depend_on_the_workers(toys: Any) -> None:
     for workers in (0, 2):
         clips = TrainClips(source, 3, noisy)
         order = ShuffledClips(source.chunks, 5)
-        found.append(list(data.loader(clips, batch_size=5, workers=workers, device=CPU, sampler=order)))
+        found.append(list(loading.loader(clips, batch_size=5, workers=workers, device=CPU, sampler=order)))
     assert all(torch.equal(a.frames, b.frames) for a, b in zip(*found, strict=True))
     assert all(torch.equal(a.labels, b.labels) for a, b in zip(*found, strict=True))
 
@@ -136,7 +136,7 @@ def test_tars_and_parquet_are_read_in_one_order_to_the_same_batches(toys: Any) -
         assert [len(chunk) for chunk in source.chunks] == [100, 100, 30]
         clips = TrainClips(source, 2, transforms.training(24, min_scale=0.66, flip=True, color_jitter=0.2))
         order = ShuffledClips(source.chunks, 5)
-        found.append(list(data.loader(clips, batch_size=50, workers=0, device=CPU, sampler=order)))
+        found.append(list(loading.loader(clips, batch_size=50, workers=0, device=CPU, sampler=order)))
     for tar, parquet in zip(*found, strict=True):
         assert all(torch.equal(mine, theirs) for mine, theirs in zip(tar, parquet, strict=True))
 
@@ -177,7 +177,9 @@ def test_memory_does_not_grow_with_the_clips_that_are_read(toys: Any, storage: s
     named = [dataclasses.replace(looks, clip_id=f"clip_{number:04d}") for number in range(120)]
     folder = toys.write(storage, named, storage=storage, rows_per_group=10)
     source = ClipFrames(folder, read_dataset(folder), "train")
-    batches = data.loader(EvalClips(source, transforms.evaluation(256)), batch_size=4, workers=0, device=CPU)
+    batches = loading.loader(
+        EvalClips(source, transforms.evaluation(256)), batch_size=4, workers=0, device=CPU
+    )
     for _ in batches:
         pass
     before = held()

@@ -11,7 +11,7 @@ import torch
 from click.testing import CliRunner
 from mocrop_manifests import ManifestError, read_dataset
 from mocrop_train.cli import main
-from mocrop_train.data import ClipFrames, EvalClips, loader
+from mocrop_train.data.loading import ClipFrames, EvalClips, loader
 from mocrop_train.errors import TrainError
 
 from tests.commands import ok

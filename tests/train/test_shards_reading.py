@@ -17,7 +17,7 @@ import pyarrow.parquet as pq
 import pytest
 import torch
 from mocrop_manifests import ManifestError, read_dataset
-from mocrop_train.data import ClipFrames, open_splits, stored_size
+from mocrop_train.data.loading import ClipFrames, open_splits, stored_size
 from mocrop_train.errors import TrainError
 from PIL import Image
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from mocrop_train import transforms
+from mocrop_train.data import transforms
 from torch import Tensor
 from torchvision.transforms.v2 import functional as F
 

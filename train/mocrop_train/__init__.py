@@ -3,6 +3,6 @@
 The trainer reads stored frames and nothing else: where to crop was decided once, offline, so there is no
 video decoder and no crop logic here.
 
-From Python: `mocrop_train.loop.train`, `mocrop_train.evaluate.evaluate_checkpoint`,
-`mocrop_train.compare.compare`; settings are a `mocrop_train.config.TrainConfig`.
+From Python: `mocrop_train.loop.train`, `mocrop_train.evaluation.evaluate.evaluate_checkpoint`,
+`mocrop_train.evaluation.compare.compare`; settings are a `mocrop_train.config.TrainConfig`.
 """

@@ -6,16 +6,11 @@ The command line, the TOML file and the checks are all made from the fields of T
 from __future__ import annotations
 
 import dataclasses
-import difflib
-import math
-import tomllib
-import types
-import typing
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any, TypeVar
 
 from mocrop_train.errors import TrainError
+from mocrop_train.settings import Checked, flag, option, replaced
 
 Number = TypeVar("Number", int, float)
 MODELS = (
@@ -33,30 +28,8 @@ ANY_RUN = ("device", "workers", "decode", "threads")
 WHEN_EVALUATED = (*ANY_RUN, "batch_size", "amp", "limit")
 
 
-def option(
-    default: Any,
-    meaning: str,
-    *,
-    section: str,
-    choices: tuple[str, ...] = (),
-    low: float = -math.inf,
-    high: float = math.inf,
-    auto: str = "",
-) -> Any:
-    """Declare one setting; `auto` says in words what None stands for."""
-    about = {
-        "help": meaning,
-        "section": section,
-        "choices": choices,
-        "low": low,
-        "high": high,
-        "auto": auto,
-    }
-    return dataclasses.field(default=default, metadata=about)
-
-
 @dataclass(frozen=True, slots=True, kw_only=True)
-class TrainConfig:
+class TrainConfig(Checked):
     """Settings of a run; raises TrainError when one is out of its range."""
 
     model: str = option(
@@ -206,10 +179,6 @@ class TrainConfig:
         None, "CPU threads of torch.", section="Machine", low=1, high=1024, auto="torch's own choice"
     )
 
-    def __post_init__(self) -> None:
-        for field in dataclasses.fields(self):
-            _check(field, getattr(self, field.name))
-
     @property
     def side(self) -> int:
         """The network's input size in px, of a resolved config."""
@@ -232,28 +201,12 @@ class TrainConfig:
         )
 
 
-def given(options: dict[str, Any], file: Path | None) -> dict[str, Any]:
-    """Return what was asked for: a TOML `file`, if any, and `options`, which win over it.
-
-    Names in the file are those of the fields or of the flags. Raises TrainError if it cannot be read.
-    """
-    if file is None:
-        return options
-    try:
-        body = tomllib.loads(file.read_text(encoding="utf-8"))
-    except FileNotFoundError:
-        raise TrainError(f"{file}: no such file") from None
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-        raise TrainError(f"{file}: not valid TOML: {error}") from None
-    return {**{name.replace("-", "_"): value for name, value in body.items()}, **options}
-
-
 def build(options: dict[str, Any]) -> TrainConfig:
     """Make a config of defaults and `options`.
 
     Raises TrainError for unknown names, wrong types and values out of range.
     """
-    return _replaced(TrainConfig(), options)
+    return replaced(TrainConfig(), options)
 
 
 def resumed(saved: dict[str, Any], options: dict[str, Any]) -> TrainConfig:
@@ -273,19 +226,6 @@ def evaluated(saved: dict[str, Any], options: dict[str, Any]) -> TrainConfig:
     return _carry_on(kept, options, WHEN_EVALUATED, "evaluation keeps to the settings of the checkpoint")
 
 
-def flag(name: str) -> str:
-    """Return the command-line spelling of a field."""
-    return "--" + name.replace("_", "-")
-
-
-def value_type(field: dataclasses.Field[Any]) -> type[Any]:
-    """Return bool, int, float or str: what a field holds when it is not None."""
-    hint = typing.get_type_hints(TrainConfig)[field.name]
-    if isinstance(hint, types.UnionType):
-        hint = next(part for part in typing.get_args(hint) if part is not type(None))
-    return typing.cast(type[Any], hint)
-
-
 def _known(value: Number | None, name: str) -> Number:
     if value is None:
         raise ValueError(f"{name} is automatic; use TrainConfig.resolved first")
@@ -296,42 +236,9 @@ def _carry_on(
     saved: dict[str, Any], options: dict[str, Any], changeable: tuple[str, ...], why: str
 ) -> TrainConfig:
     config = build(saved)
-    changed = _replaced(config, options)
+    changed = replaced(config, options)
     for name, value in options.items():
         before = getattr(config, name)
         if name not in changeable and value != before:
             raise TrainError(f"{flag(name)} {value}: {why}, and there it is {before}; leave the option out")
     return changed
-
-
-def _replaced(config: TrainConfig, values: dict[str, Any]) -> TrainConfig:
-    names = [field.name for field in dataclasses.fields(TrainConfig)]
-    for name in values:
-        if name not in names:
-            near = difflib.get_close_matches(name, names, n=1)
-            hint = f"did you mean {near[0]}?" if near else f"there are {', '.join(names)}"
-            raise TrainError(f"unknown setting {name!r}; {hint}")
-    return dataclasses.replace(config, **values)
-
-
-def _check(field: dataclasses.Field[Any], value: Any) -> None:
-    about = field.metadata
-    if value is None and about["auto"]:
-        return
-    kind = value_type(field)
-    allowed = (int, float) if kind is float else (kind,)
-    # bool is an int to Python, but `epochs = true` is a mistake
-    if not isinstance(value, allowed) or (isinstance(value, bool) and kind is not bool):
-        raise TrainError(f"{flag(field.name)}: {value!r} is not of type {kind.__name__}")
-    if about["choices"] and value not in about["choices"]:
-        raise TrainError(f"{flag(field.name)}: {value!r} is not one of {', '.join(about['choices'])}")
-    if kind in (int, float) and not about["low"] <= value <= about["high"]:
-        raise TrainError(f"{flag(field.name)}: {value} is not in the range {bounds(field)}")
-
-
-def bounds(field: dataclasses.Field[Any]) -> str:
-    """Return the range of a numeric field in words, or an empty text if it has none."""
-    low, high = field.metadata["low"], field.metadata["high"]
-    if math.isinf(low) and math.isinf(high):
-        return ""
-    return f"{low} or more" if math.isinf(high) else f"{low} to {high}"

@@ -14,13 +14,15 @@ from mocrop_manifests.files import publish_text, sweep
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from mocrop_train import checkpoint, data, device, evaluate, runfolder, state
 from mocrop_train.config import TrainConfig
+from mocrop_train.data import loading
+from mocrop_train.data.feeds import Feeds, feeds
 from mocrop_train.errors import TrainError
-from mocrop_train.feeds import Feeds, feeds
-from mocrop_train.predictions import Predictions, write_predictions
+from mocrop_train.evaluation import evaluate
+from mocrop_train.evaluation.predictions import Predictions, write_predictions
 from mocrop_train.progress import log, track
-from mocrop_train.state import State
+from mocrop_train.run import checkpoint, device, runfolder, state
+from mocrop_train.run.state import State
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,10 +59,10 @@ def train(
         )
     where = device.prepare(config)
     index = read_dataset(shards, verify=verify)
-    splits = data.open_splits(shards, index, limit=config.limit)
+    splits = loading.open_splits(shards, index, limit=config.limit)
     if "train" not in splits:
         raise TrainError(f"{shards}: no clips in split train; there are {', '.join(splits) or 'none'}")
-    config = config.resolved(data.stored_size(shards, index))
+    config = config.resolved(loading.stored_size(shards, index))
     identity = state.identity(shards, index, config)
     run = state.start(config, len(index.classes), where, load=not resume)
     sweep(out, spare_living=True)

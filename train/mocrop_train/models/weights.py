@@ -10,9 +10,9 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file
 from torch import Tensor, nn
 
-from mocrop_train.checkpoint import read_tensors
 from mocrop_train.errors import TrainError
 from mocrop_train.progress import log
+from mocrop_train.run.checkpoint import read_tensors
 
 _KEYS_SHOWN = 8
 

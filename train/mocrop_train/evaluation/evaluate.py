@@ -12,14 +12,16 @@ from mocrop_manifests import DatasetIndex, read_dataset
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from mocrop_train import checkpoint, config, data, device, ondevice, transforms
+from mocrop_train import config
 from mocrop_train.config import TrainConfig
-from mocrop_train.data import Batches
+from mocrop_train.data import loading, ondevice, transforms
+from mocrop_train.data.loading import Batches
+from mocrop_train.data.shards import ClipEntry
 from mocrop_train.errors import TrainError, printable
+from mocrop_train.evaluation.predictions import ClipPrediction, Predictions
 from mocrop_train.models import build_model
-from mocrop_train.predictions import ClipPrediction, Predictions
 from mocrop_train.progress import track
-from mocrop_train.shards import ClipEntry
+from mocrop_train.run import checkpoint, device
 
 
 @dataclass(frozen=True, slots=True)
@@ -122,14 +124,14 @@ def evaluate_checkpoint(
     where = device.prepare(settings)
     index = read_dataset(shards, verify=verify)
     checkpoint.check_classes(path, saved["classes"], index.classes)
-    source = data.ClipFrames(shards, index, split, limit=settings.limit)
+    source = loading.ClipFrames(shards, index, split, limit=settings.limit)
     if not source.clips:
         raise TrainError(
             f"{shards}: no clips in split {split}; there are {', '.join(index.splits()) or 'none'}"
         )
     model = build_model(settings, len(index.classes), load=False)
     model.load_state_dict(saved["model"])
-    clips = data.EvalClips(source, transforms.evaluation(settings.side))
+    clips = loading.EvalClips(source, transforms.evaluation(settings.side))
     batches = ondevice.batches(clips, settings, where, workers=device.loader_workers(settings, where))
     logits = predict(model.to(where), batches, settings, where, split)
     name = f"{path.resolve().parent.name}/{path.name}"

@@ -8,8 +8,8 @@ from typing import Any
 
 import torch
 
-from mocrop_train import jpegs
 from mocrop_train.config import TrainConfig
+from mocrop_train.data import jpegs
 from mocrop_train.errors import TrainError
 from mocrop_train.progress import log
 

@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from torchvision.transforms.v2 import CenterCrop, Resize
 from torchvision.transforms.v2 import functional as F
 
-from mocrop_train.data import Augmentation, View
+from mocrop_train.data.loading import Augmentation, View
 
 SCALES = (1.0, 0.875, 0.75, 0.66)
 # ITU-R BT.601, as torchvision and Pillow make grey

@@ -11,10 +11,10 @@ from typing import Any
 import torch
 from mocrop_manifests import DatasetIndex
 
-from mocrop_train import checkpoint
 from mocrop_train.config import TrainConfig
 from mocrop_train.errors import TrainError
 from mocrop_train.models import FrameClassifier, build_model
+from mocrop_train.run import checkpoint
 
 
 @dataclass(slots=True)

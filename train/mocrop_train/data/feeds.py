@@ -7,12 +7,13 @@ from dataclasses import dataclass
 
 import torch
 
-from mocrop_train import data, device, features, ondevice, transforms
 from mocrop_train.config import TrainConfig
-from mocrop_train.data import Batches, FrameSource
+from mocrop_train.data import features, loading, ondevice, transforms
+from mocrop_train.data.loading import Batches, FrameSource
+from mocrop_train.data.sampling import ShuffledClips
+from mocrop_train.data.shards import ClipEntry
 from mocrop_train.models import FrameClassifier
-from mocrop_train.sampling import ShuffledClips
-from mocrop_train.shards import ClipEntry
+from mocrop_train.run import device
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,12 +45,12 @@ def feeds(
         # the features are in memory: other processes would only pass them around
         augment, view, workers = features.random_view, features.plain_view, 0
     order = ShuffledClips(splits["train"].chunks, config.seed)
-    clips = data.TrainClips(splits["train"], config.segments, augment)
+    clips = loading.TrainClips(splits["train"], config.segments, augment)
     return Feeds(
         train=ondevice.batches(clips, config, where, workers=workers, sampler=order),
         order=order,
         held_out={
-            split: ondevice.batches(data.EvalClips(source, view), config, where, workers=workers)
+            split: ondevice.batches(loading.EvalClips(source, view), config, where, workers=workers)
             for split, source in splits.items()
             if split != "train"
         },

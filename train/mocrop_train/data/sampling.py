@@ -8,7 +8,7 @@ import numpy as np
 import torch
 from torch.utils.data import Sampler
 
-from mocrop_train.shards import CACHED_ROW_GROUPS
+from mocrop_train.data.shards import CACHED_ROW_GROUPS
 
 
 def segment_frames(stored: int, segments: int, rng: torch.Generator) -> list[int]:

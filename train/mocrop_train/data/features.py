@@ -7,12 +7,13 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
-from mocrop_train import data, device, ondevice, transforms
 from mocrop_train.config import TrainConfig
-from mocrop_train.data import FrameSource
+from mocrop_train.data import loading, ondevice, transforms
+from mocrop_train.data.loading import FrameSource
+from mocrop_train.data.shards import ClipEntry
 from mocrop_train.models import FrameClassifier
 from mocrop_train.progress import track
-from mocrop_train.shards import ClipEntry
+from mocrop_train.run import device
 
 
 class CachedFeatures:
@@ -50,7 +51,7 @@ def cache_features(
 ) -> CachedFeatures:
     """Run the backbone once over all stored frames of a split, and over their mirror images if asked."""
     model.eval()
-    clips = data.EvalClips(source, transforms.evaluation(config.side))
+    clips = loading.EvalClips(source, transforms.evaluation(config.side))
     workers = device.loader_workers(config, where)
     batches = ondevice.batches(clips, config, where, workers=workers)
     at_once = config.batch_size * config.segments

@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mocrop_train.errors import TrainError
-from mocrop_train.predictions import Predictions, read_predictions
+from mocrop_train.evaluation.predictions import Predictions, read_predictions
 
 FORMAT = "mocrop-comparison"
 VERSION = 1

@@ -11,10 +11,11 @@ import torch
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 
-from mocrop_train import data, device, jpegs
 from mocrop_train.config import TrainConfig
-from mocrop_train.data import Batch, Batches, ClipFrames, Clips
-from mocrop_train.sampling import ShuffledClips
+from mocrop_train.data import jpegs, loading
+from mocrop_train.data.loading import Batch, Batches, ClipFrames, Clips
+from mocrop_train.data.sampling import ShuffledClips
+from mocrop_train.run import device
 
 T = TypeVar("T")
 
@@ -31,7 +32,7 @@ def batches(
     # features have been decoded long ago
     if isinstance(clips.source, ClipFrames) and device.decodes(config, where):
         return DecodedThere(clips, clips.source, config.batch_size, workers, where, sampler)
-    return data.loader(clips, batch_size=config.batch_size, workers=workers, device=where, sampler=sampler)
+    return loading.loader(clips, batch_size=config.batch_size, workers=workers, device=where, sampler=sampler)
 
 
 class _Encoded(NamedTuple):
@@ -57,9 +58,9 @@ class _Reading(Dataset[_Encoded]):
 
 
 class DecodedThere:
-    """The batches of `data.loader`, decoded and augmented on a device, with frames that are there already.
+    """The batches of `loading.loader`, decoded and augmented on a device, with frames that are there already.
 
-    The order and all that is drawn are those of `data.loader`; pixels are those of the device's decoder.
+    The order and all that is drawn are those of `loading.loader`; pixels are those of the device's decoder.
     """
 
     def __init__(
@@ -105,7 +106,7 @@ class DecodedThere:
                     clip, positions, _ = self._clips.wanted(item.draw)
                     self._source.read(clip, positions)
                 raise
-            return data.collate(list(self._finished(items, pictures)))
+            return loading.collate(list(self._finished(items, pictures)))
 
     def _finished(self, items: list[_Encoded], pictures: list[Tensor]) -> Iterator[tuple[Tensor, int]]:
         at = 0

@@ -18,10 +18,10 @@ from mocrop_manifests.dataset import shard_problem
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 
-from mocrop_train import jpegs
+from mocrop_train.data import jpegs
+from mocrop_train.data.sampling import ShuffledClips, segment_frames
+from mocrop_train.data.shards import ClipEntry, open_shard
 from mocrop_train.errors import TrainError
-from mocrop_train.sampling import ShuffledClips, segment_frames
-from mocrop_train.shards import ClipEntry, open_shard
 
 Augmentation = Callable[[Tensor, torch.Generator], Tensor]
 View = Callable[[Tensor], Tensor]

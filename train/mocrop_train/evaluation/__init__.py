@@ -1,0 +1,1 @@
+"""What a model says of clips: predictions, their scores, paired comparisons."""

@@ -1,0 +1,1 @@
+"""One run on disk and in memory: its state, its checkpoints, its folder, its device."""
