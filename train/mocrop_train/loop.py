@@ -15,7 +15,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from mocrop_train.config import TrainConfig
-from mocrop_train.data import loading
+from mocrop_train.data import loading, splits
 from mocrop_train.data.feeds import Feeds, feeds
 from mocrop_train.errors import TrainError
 from mocrop_train.evaluation import evaluate
@@ -29,11 +29,12 @@ from mocrop_train.run.state import State
 class Report:
     """How a run ended: `best` is the epoch, from 1, whose weights best.pt holds; `test` is None without one.
 
-    history: one row per epoch, the columns of log.csv.
+    history: one row per epoch, the columns of log.csv. selected_on: one of splits.SELECTED_ON.
     """
 
     best: int
     history: list[dict[str, float]]
+    selected_on: str
     test: Predictions | None
 
 
@@ -48,9 +49,9 @@ def train(
 ) -> Report:
     """Train on the split `train` of a shard set, then evaluate once on `test`; folder `out` gets everything.
 
-    best.pt is chosen on the split `val`; without one it is the last epoch, never the best on test. With
-    `resume`, `config` must be that of out/last.pt (see config.resumed). `predictions` is where those on
-    test go, out/predictions.json by default. Raises TrainError or ManifestError.
+    best.pt is chosen as data.splits says: on test only if the config asks for that. With `resume`, `config`
+    must be that of out/last.pt (see config.resumed). `predictions` is where those on test go,
+    out/predictions.json by default. Raises TrainError or ManifestError.
     """
     last = out / "last.pt"
     if last.exists() and not resume:
@@ -59,38 +60,38 @@ def train(
         )
     where = device.prepare(config)
     index = read_dataset(shards, verify=verify)
-    splits = loading.open_splits(shards, index, limit=config.limit)
-    if "train" not in splits:
-        raise TrainError(f"{shards}: no clips in split train; there are {', '.join(splits) or 'none'}")
+    division = splits.divide(shards, index, config)
     config = config.resolved(loading.stored_size(shards, index))
-    identity = state.identity(shards, index, config)
+    identity = state.identity(shards, index, config, division.selection.on)
     run = state.start(config, len(index.classes), where, load=not resume)
     sweep(out, spare_living=True)
     if resume:
         state.restore(run, last, identity)
         if run.best == run.epoch:  # the run may have died between writing last.pt and best.pt
             checkpoint.keep_as(last, out / "best.pt")
-    runfolder.write_config(out / "config.json", config, index)
+    runfolder.write_config(out / "config.json", config, index, division.selection)
 
-    fed = feeds(splits, run.model, config, where)
+    fed = feeds(division.sources, run.model, config, where)
     # frozen: what is fed are features, and only the head is left to run
     network = run.model.head if config.freeze else run.model
     _fit(run, network, fed, config, out, identity)
-    if "test" not in splits:
+    if "test" not in fed.held_out:
         log.warning("%s: no clips in split test, so there is no test result", shards)
-        return Report(run.best, run.history, None)
+        return Report(run.best, run.history, division.selection.on, None)
     test = _test(run, network, fed, config, out / "best.pt", index)
     publish_text(predictions or out / "predictions.json", write_predictions(test))
-    return Report(run.best, run.history, test)
+    return Report(run.best, run.history, division.selection.on, test)
 
 
 def format_report(report: Report) -> str:
     """Return the outcome of a run as text for people."""
-    row = report.history[report.best - 1]
-    chosen = (
-        f"val top-1 {row['val_top1']:.1%}" if "val_top1" in row else "the last one; there is no split val"
-    )
+    chosen = "the last one; there is nothing to choose on"
+    if report.selected_on != splits.LAST:
+        row = report.history[report.best - 1]
+        chosen = f"top-1 {row['val_top1']:.1%} on {report.selected_on}"
     lines = [f"best.pt: epoch {report.best} of {len(report.history)} ({chosen})"]
+    if report.selected_on == splits.TEST:
+        lines.append(splits.OPTIMISTIC)
     if report.test:
         lines.append(evaluate.format_result(report.test))
     return "\n".join(lines)

@@ -19,7 +19,7 @@ _PARTS: dict[str, type] = {
     **dict.fromkeys(("model", "optimizer", "scaler", "rng", "config"), dict),
     **dict.fromkeys(("epoch", "step", "best"), int),
     **dict.fromkeys(("history", "classes"), list),
-    "shards": str,
+    **dict.fromkeys(("shards", "selected_on"), str),
 }
 
 

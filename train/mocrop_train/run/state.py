@@ -12,6 +12,7 @@ import torch
 from mocrop_manifests import DatasetIndex
 
 from mocrop_train.config import TrainConfig
+from mocrop_train.data.splits import LAST
 from mocrop_train.errors import TrainError
 from mocrop_train.models import FrameClassifier, build_model
 from mocrop_train.run import checkpoint
@@ -35,12 +36,13 @@ class State:
     history: list[dict[str, float]] = field(default_factory=list)
 
 
-def identity(shards: Path, index: DatasetIndex, config: TrainConfig) -> dict[str, Any]:
-    """Return what makes a run this run and no other: shards (by hash), classes, settings."""
+def identity(shards: Path, index: DatasetIndex, config: TrainConfig, selected_on: str) -> dict[str, Any]:
+    """Return what makes a run this run and no other: shards (by hash), classes, settings, how it selects."""
     return {
         "shards": hashlib.sha256((shards / "dataset.json").read_bytes()).hexdigest(),
         "classes": index.classes,
         "config": dataclasses.asdict(config),
+        "selected_on": selected_on,
     }
 
 
@@ -63,7 +65,10 @@ def start(config: TrainConfig, classes: int, where: torch.device, *, load: bool 
 
 
 def save(state: State, path: Path, run: dict[str, Any]) -> None:
-    """Write a checkpoint; `run` is its identity."""
+    """Write a checkpoint; `run` is its identity.
+
+    It is said to be selected only if its weights are: those of another epoch than the best are the last ones.
+    """
     body = {
         "model": state.model.state_dict(),
         "optimizer": state.optimizer.state_dict(),
@@ -74,6 +79,8 @@ def save(state: State, path: Path, run: dict[str, Any]) -> None:
         "best": state.best,
         "history": state.history,
     }
+    if state.best != state.epoch:
+        run = {**run, "selected_on": LAST}
     checkpoint.save(path, {**body, **run})
 
 
