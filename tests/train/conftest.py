@@ -172,7 +172,7 @@ def striped(
     *,
     frames: int = 4,
     size: tuple[int, int] = (32, 32),
-    **who: str,
+    **who: Any,
 ) -> FakeClip:
     """Make a clip whose class shows in the direction of its stripes, not in its colour or brightness."""
     height, width = size
