@@ -162,7 +162,7 @@ def _test(
     run: State, network: nn.Module, fed: Feeds, config: TrainConfig, best: Path, index: DatasetIndex
 ) -> Predictions:
     """Predict the test clips with the weights of best.pt."""
-    run.model.load_state_dict(checkpoint.load(best)["model"])
+    run.model.load_state_dict(checkpoint.weights(checkpoint.load(best)))
     logits = evaluate.predict(network, fed.held_out["test"], config, run.where, "test")
     name = f"{best.resolve().parent.name}/{best.name}"
     return evaluate.predictions_of(

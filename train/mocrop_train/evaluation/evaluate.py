@@ -130,7 +130,7 @@ def evaluate_checkpoint(
             f"{shards}: no clips in split {split}; there are {', '.join(index.splits()) or 'none'}"
         )
     model = build_model(settings, len(index.classes), load=False)
-    model.load_state_dict(saved["model"])
+    model.load_state_dict(checkpoint.weights(saved))
     clips = loading.EvalClips(source, transforms.evaluation(settings.side))
     batches = ondevice.batches(clips, settings, where, workers=device.loader_workers(settings, where))
     logits = predict(model.to(where), batches, settings, where, split)
