@@ -164,7 +164,7 @@ def _test(
 ) -> Predictions:
     """Predict the test clips with the weights of best.pt."""
     saved = checkpoint.load(best)
-    run.model.load_state_dict(saved["model"])
+    run.model.load_state_dict(checkpoint.weights(saved))
     logits = evaluate.predict(network, fed.held_out["test"], config, run.where, "test")
     return evaluate.predictions_of(
         logits, fed.clips["test"], index, split="test", path=best, saved=saved, shards_sha256=saved["shards"]

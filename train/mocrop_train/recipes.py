@@ -45,6 +45,7 @@ RECIPES: dict[str, dict[str, Any]] = {
         "lr_decay": 0.1,
         "warmup": 0.0,
         "label_smoothing": 0.0,
+        "mixup": 0.2,
     },
     "modern": {
         "weights": "imagenet",
@@ -56,7 +57,9 @@ RECIPES: dict[str, dict[str, Any]] = {
         "schedule": "cosine",  # no steps to place
         "warmup": 0.1,  # the new head's first gradients are large, and would go through the backbone
         "label_smoothing": 0.1,  # Szegedy et al., "Rethinking the Inception Architecture", 2016
+        "mixup": 0.2,  # Zhang et al., "mixup", 2018, for ImageNet: the mild end
         "clip_grad": 1.0,  # a rare bad batch does not undo an epoch
+        "ema": 0.999,  # the mean of about the last thousand steps, which swings less between epochs
     },
 }
 

@@ -167,7 +167,7 @@ def load(path: Path, options: dict[str, Any] | None = None) -> Loaded:
     settings = config.evaluated(saved["config"], options or {})
     where = device.prepare(settings)
     model = build_model(settings, len(saved["classes"]), load=False)
-    model.load_state_dict(saved["model"])
+    model.load_state_dict(checkpoint.weights(saved))
     return Loaded(path, saved, settings, where, model.to(where))
 
 
