@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import functools
+import itertools
+import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
@@ -25,6 +27,26 @@ class Feeds:
     order: ShuffledClips
     held_out: dict[str, Batches]
     clips: dict[str, Sequence[ClipEntry]]
+
+    def begin(self, epoch: int, clips: int) -> None:
+        """Let the training batches be those of an epoch, from 0, after its first clips."""
+        self.order.epoch, self.order.start = epoch, clips
+
+    def next_clips(self, start: int, count: int) -> list[str]:
+        """Return the ids of training clips in the order of the epoch, for messages."""
+        self.order.start = start
+        return [self.clips["train"][clip].clip_id for clip, _ in itertools.islice(self.order, count)]
+
+
+def clocked(batches: Batches, sums: dict[str, float]) -> Iterator[Batch]:
+    """Yield the batches; to `sums` are added all `seconds`, and those `waited` until a batch was there."""
+    before = time.perf_counter()
+    for batch in batches:
+        came = time.perf_counter()
+        sums["waited"] += came - before
+        yield batch
+        before, start = time.perf_counter(), before
+        sums["seconds"] += before - start
 
 
 class Postponed:

@@ -41,10 +41,22 @@ def lr_factor(step: int, steps: int, config: TrainConfig) -> float:
     return 0.5 * (1 + math.cos(math.pi * (done - config.warmup) / (1 - config.warmup)))
 
 
+def learning_rate(step: int, batches: int, config: TrainConfig) -> float:
+    """Return the learning rate of `step`, from 0, of a run with so many batches an epoch."""
+    steps = config.epochs * math.ceil(batches / config.accumulate)
+    return config.peak_lr * lr_factor(step, steps, config)
+
+
 def set_lr(optimizer: torch.optim.Optimizer, lr: float) -> None:
     """Let the next step be taken with this learning rate."""
     for group in optimizer.param_groups:
         group["lr"] = lr
+
+
+def clips_of_step(batch: int, clips: int, config: TrainConfig) -> int:
+    """Return how many clips, of the `clips` of an epoch, go into the step that `batch`, from 0, is part of."""
+    whole = config.batch_size * config.accumulate
+    return min(whole, clips - batch // config.accumulate * whole)
 
 
 def ema_decay(step: int, decay: float) -> float:
@@ -57,10 +69,14 @@ def ema_decay(step: int, decay: float) -> float:
     return min(decay, (1 + step) / (10 + step))
 
 
-def update_average(averaged: nn.Module, model: nn.Module, decay: float) -> None:
-    """Move the floats of `averaged`, weights and buffers, towards those of `model`; counters are copied."""
+def update_average(averaged: nn.Module, model: nn.Module, step: int, decay: float) -> None:
+    """Move the floats of `averaged`, weights and buffers, towards those of `model` after `step`, from 0.
+
+    Counters are copied.
+    """
     mine, theirs = averaged.state_dict(), model.state_dict()
     floats = [name for name, value in mine.items() if value.is_floating_point()]
-    get_ema_multi_avg_fn(decay)([mine[name] for name in floats], [theirs[name] for name in floats], None)
+    average = get_ema_multi_avg_fn(ema_decay(step, decay))  # type: ignore[no-untyped-call]
+    average([mine[name] for name in floats], [theirs[name] for name in floats], None)
     for name in mine.keys() - set(floats):
         mine[name].copy_(theirs[name])

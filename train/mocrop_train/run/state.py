@@ -58,6 +58,11 @@ class State:
         """Return what of a model is fed: with a frozen backbone the head, which takes features."""
         return model.head if self.frozen else model
 
+    def end_epoch(self, row: dict[str, float]) -> None:
+        """Note what is said of an epoch, and begin the next one."""
+        self.history.append(row)
+        self.epoch, self.batch, self.sums = self.epoch + 1, 0, no_sums()
+
     @property
     def evaluated(self) -> nn.Module:
         """What is to be evaluated: the average, where there is one."""
@@ -80,7 +85,7 @@ def start(config: TrainConfig, classes: int, where: torch.device, *, load: bool 
     model = build_model(config, classes, load=load).to(where)
     return State(
         model=model,
-        network=device.compiled(model.head if config.freeze else model, config),
+        network=device.compiled(model.head if config.freeze else model, config, where),
         averaged=None if config.ema is None else copy.deepcopy(model).requires_grad_(False),
         optimizer=optim.optimizer(model, config),
         scaler=torch.amp.GradScaler(where.type, enabled=config.amp == "fp16"),
@@ -142,8 +147,8 @@ def _refuse_broken(state: State, weights: dict[str, Tensor], path: Path) -> None
     names = [name for name, value in weights.items() if not value.isfinite().all()]
     kept = f"; {path} keeps the state before" if path.exists() else ""
     raise TrainError(
-        f"epoch {state.epoch + 1}, step {state.step}: {len(names)} weights hold nan or inf ({names[0]} first); "
-        f"start anew with a lower --lr or --clip-grad 1{kept}"
+        f"epoch {state.epoch + 1}, step {state.step}: {len(names)} weights hold nan or inf ({names[0]} "
+        f"first); start anew with a lower --lr or --clip-grad 1{kept}"
     )
 
 
