@@ -24,7 +24,7 @@ MODELS = (
     "swin_t",
     "swin_b",
 )
-ANY_RUN = ("device", "workers", "decode", "threads")
+ANY_RUN = ("device", "workers", "decode", "threads", "feature_cache")
 WHEN_EVALUATED = (*ANY_RUN, "batch_size", "amp", "limit")
 
 
@@ -103,7 +103,9 @@ class TrainConfig(Checked):
     )
 
     epochs: int = option(30, "Passes over the training clips.", section="Optimisation", low=1)
-    batch_size: int = option(16, "Clips per step.", section="Optimisation", low=1)
+    batch_size: int = option(
+        16, "Clips per forward step, over all processes of torchrun.", section="Optimisation", low=1
+    )
     optimizer: str = option(
         "adamw", "AdamW, or SGD with momentum 0.9.", section="Optimisation", choices=("adamw", "sgd")
     )
@@ -177,6 +179,13 @@ class TrainConfig(Checked):
     )
     threads: int | None = option(
         None, "CPU threads of torch.", section="Machine", low=1, high=1024, auto="torch's own choice"
+    )
+    feature_cache: str | None = option(
+        None,
+        "Folder for the features that --freeze computes, which runs may share: what one has computed, the "
+        "others read.",
+        section="Machine",
+        auto="features in the run folder",
     )
 
     @property

@@ -72,7 +72,7 @@ def train(
             checkpoint.keep_as(last, out / "best.pt")
     runfolder.write_config(out / "config.json", config, index)
 
-    fed = feeds(splits, run.model, config, where)
+    fed = feeds(splits, run.model, config, where, out)
     # frozen: what is fed are features, and only the head is left to run
     network = run.model.head if config.freeze else run.model
     _fit(run, network, fed, config, out, identity)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
 import torch
 
@@ -27,18 +28,23 @@ class Feeds:
 
 
 def feeds(
-    splits: dict[str, FrameSource], model: FrameClassifier, config: TrainConfig, where: torch.device
+    splits: dict[str, FrameSource],
+    model: FrameClassifier,
+    config: TrainConfig,
+    where: torch.device,
+    out: Path,
 ) -> Feeds:
-    """Prepare the batches of a run; with `freeze` this is where the backbone runs, over every split."""
+    """Prepare the batches of a run, whose folder is `out`; with `freeze` this is where the backbone runs."""
     augment = transforms.training(
         config.side, min_scale=config.min_scale, flip=config.flip, color_jitter=config.color_jitter
     )
     view = transforms.evaluation(config.side)
     workers = device.loader_workers(config, where)
     if config.freeze:
+        cache = Path(config.feature_cache or out / "features")
         splits = {
             split: features.cache_features(
-                model, source, config, where, label=split, mirrored=config.flip and split == "train"
+                model, source, config, where, cache, label=split, mirrored=config.flip and split == "train"
             )
             for split, source in splits.items()
         }
