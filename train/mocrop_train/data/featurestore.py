@@ -51,7 +51,8 @@ class FeatureStore:
                 continue
             for clip_id, features in stored.items():
                 if features.ndim == 3 and len(features) == wanted[clip_id] and features.shape[1] >= views:
-                    found[clip_id] = features[:, :views].contiguous()
+                    # a copy: what was read is the file itself, and a file may change
+                    found[clip_id] = features[:, :views].clone()
         return found
 
     def add(self, features: dict[str, Tensor]) -> None:

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import torch
+from torch import nn
 
 from mocrop_train.config import TrainConfig
 from mocrop_train.data import features, loading, ondevice, transforms
@@ -62,3 +63,21 @@ def feeds(
         },
         clips={split: source.clips for split, source in splits.items()},
     )
+
+
+def unseen(
+    model: FrameClassifier, source: FrameSource, config: TrainConfig, where: torch.device, label: str
+) -> tuple[nn.Module, Batches]:
+    """Return what is to be run over the clips of a split in evaluation, and their batches.
+
+    The model over pictures; its head over features if the backbone was frozen and a cache of them is given.
+    """
+    if config.freeze and config.feature_cache:
+        cached = features.cache_features(
+            model, source, config, where, Path(config.feature_cache), label=label
+        )
+        clips = loading.EvalClips(cached, features.plain_view)
+        return model.head, ondevice.batches(clips, config, where, workers=0)
+    clips = loading.EvalClips(source, transforms.evaluation(config.side))
+    workers = device.loader_workers(config, where)
+    return model, ondevice.batches(clips, config, where, workers=workers)
