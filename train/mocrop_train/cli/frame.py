@@ -13,10 +13,10 @@ import click
 from mocrop_manifests import ManifestError
 
 from mocrop_train import settings
-from mocrop_train.cli import launched
 from mocrop_train.config import TrainConfig
 from mocrop_train.errors import TrainError, printable
 from mocrop_train.progress import console
+from mocrop_train.run import launched
 
 Command = TypeVar("Command", bound=Callable[..., Any])
 FILE = click.Path(dir_okay=False, path_type=Path)

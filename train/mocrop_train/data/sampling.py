@@ -11,6 +11,7 @@ import torch
 from torch.utils.data import Sampler
 
 from mocrop_train.data.shards import CACHED_ROW_GROUPS
+from mocrop_train.errors import TrainError
 from mocrop_train.run import parallel
 from mocrop_train.run.parallel import Ranks
 
@@ -64,10 +65,12 @@ class Shares(Sampler[list[tuple[int, int]]]):
 
     Batches are those of one process alone, whatever the number of processes: `size` clips, in the order of
     the epoch. Of a last batch of fewer clips than processes some have none: they get its first clip as a
-    filler, as all have to take every step.
+    filler, as all have to take every step. Raises TrainError if that would be so for every batch.
     """
 
     def __init__(self, order: ShuffledClips, size: int, ranks: Ranks) -> None:
+        if size < ranks.world:
+            raise TrainError(f"--batch-size {size} leaves some of {ranks.world} processes without a clip")
         self._order = order
         self._size = size
         self._ranks = ranks

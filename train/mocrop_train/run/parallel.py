@@ -19,6 +19,7 @@ from torch import nn
 from torch.nn.parallel import DistributedDataParallel
 
 from mocrop_train.errors import TrainError
+from mocrop_train.run import launched
 
 T = TypeVar("T")
 # a process that dies is noticed at once, by gloo or by torchrun; one may be slow
@@ -85,7 +86,7 @@ def start(device: torch.device) -> torch.device:
     NCCL joins those that compute on GPUs, one GPU each; gloo those on CPUs. Raises TrainError if there are
     more processes than GPUs.
     """
-    if "RANK" not in os.environ or os.environ.get("WORLD_SIZE", "1") == "1":
+    if not launched.several():
         return device
     if device.type == "cuda":
         local, here = int(os.environ["LOCAL_RANK"]), torch.cuda.device_count()

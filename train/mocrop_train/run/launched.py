@@ -55,8 +55,8 @@ def end(code: int, text: str) -> NoReturn:
 def _is_first() -> bool:
     try:
         return bool(_store().add(f"{_told()}/by", 1) == 1)
-    except RuntimeError:  # whoever kept the store is gone: better said twice than not at all
-        return True
+    except RuntimeError:  # without torchrun rank 0 keeps the store, and is gone with it, or never began
+        return not silent()
 
 
 def _told() -> str:
