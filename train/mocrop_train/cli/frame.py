@@ -14,7 +14,7 @@ from mocrop_manifests import ManifestError
 
 from mocrop_train import settings
 from mocrop_train.config import TrainConfig
-from mocrop_train.errors import TrainError, printable
+from mocrop_train.errors import InterruptionError, TrainError, printable
 from mocrop_train.progress import console
 from mocrop_train.run import launched
 
@@ -35,8 +35,8 @@ class OneLineErrors(click.Command):
                 code = super().main(*args, **{**extra, "standalone_mode": False})
         except click.ClickException as error:
             self._fail(2, f"{self.name}: {' '.join(error.format_message().split())}")
-        except (KeyboardInterrupt, click.Abort):
-            self._fail(_INTERRUPTED, f"{self.name}: interrupted")
+        except (KeyboardInterrupt, click.Abort, InterruptionError) as error:
+            self._fail(_INTERRUPTED, f"{self.name}: {printable(str(error)) or 'interrupted'}")
         except Exception:
             if not launched.several():
                 raise

@@ -123,8 +123,9 @@ def _compute(
     mine = Stretch(missing, config.batch_size, parallel.current())
     done: dict[str, Tensor] = {}
     saved = time.monotonic()
+    tracked = track(batches, f"features of {label}", len(batches))
     try:
-        for members, batch in zip(mine, track(batches, f"features of {label}", len(batches)), strict=True):
+        for members, batch in zip(mine, tracked, strict=True):
             found = _views(model, batch.frames, config, where, mirrored=mirrored)
             ids = [source.clips[clip].clip_id for clip in members]
             done |= zip(ids, torch.split(found, batch.counts.tolist()), strict=True)
@@ -142,7 +143,7 @@ def _views(
     parts = []
     for some in torch.split(frames, config.batch_size * config.segments):
         pixels = some.to(where, non_blocking=True)
-        with device.autocast(config, where):
+        with device.autocast(config, where), device.shortages_told(config, "the backbone"):
             views = [model.features(pixels), *([model.features(pixels.flip(-1))] if mirrored else [])]
         parts.append(torch.stack(views, dim=1).float().cpu())
     return torch.cat(parts)

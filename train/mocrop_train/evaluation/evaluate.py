@@ -47,16 +47,19 @@ def predict(
 
     Each process of a run computes those of its own batches; every one gets all of them.
     """
+    ranks = parallel.current()
+    ranks.agree(network)
     network.eval()
     at_once = settings.batch_size * settings.segments
     found = []
-    for batch in track(batches, label, len(batches)):
-        parts = []
-        for frames in torch.split(batch.frames, at_once):
-            with device.autocast(settings, where):
-                parts.append(network(frames.to(where, non_blocking=True)).float().cpu())
-        found.append(clip_logits(torch.cat(parts), batch.counts))
-    return torch.cat([logits for part in parallel.current().gather(found) for logits in part])
+    with device.shortages_told(settings, f"evaluation of {label}"):
+        for batch in track(batches, label, len(batches)):
+            parts = []
+            for frames in torch.split(batch.frames, at_once):
+                with device.autocast(settings, where):
+                    parts.append(network(frames.to(where, non_blocking=True)).float().cpu())
+            found.append(clip_logits(torch.cat(parts), batch.counts))
+    return torch.cat([logits for part in ranks.gather(found) for logits in part])
 
 
 def score(logits: Tensor, clips: Sequence[ClipEntry]) -> Scores:
@@ -133,7 +136,7 @@ def evaluate_checkpoint(
             f"{shards}: no clips in split {split}; there are {', '.join(index.splits()) or 'none'}"
         )
     model = build_model(settings, len(index.classes), load=False)
-    model.load_state_dict(saved["model"])
+    model.load_state_dict(checkpoint.weights(saved))
     network, batches = feeds.unseen(model.to(where), source, settings, where, split)
     logits = predict(network, batches, settings, where, split)
     name = f"{path.resolve().parent.name}/{path.name}"

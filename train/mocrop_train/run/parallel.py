@@ -8,11 +8,11 @@ from __future__ import annotations
 
 import atexit
 import os
-from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any, TypeVar
 
+import numpy as np
 import torch
 import torch.distributed as dist
 from torch import nn
@@ -59,10 +59,20 @@ class Ranks:
         dist.all_reduce(total)
         return total.tolist()
 
-    def interleaved(self, items: Sequence[T]) -> list[T]:
-        """Put together what was dealt in turns: item i of the whole is item i // world of rank i % world."""
-        found = self.gather(items)
-        return [found[i % self.world][i // self.world] for i in range(sum(map(len, found)))]
+    def seed(self, *draw: int) -> None:
+        """Let what is drawn next, as by dropout, be this process's own, and follow from these numbers alone.
+
+        One process draws on as before: its checkpoints hold where it was.
+        """
+        if self.world > 1:
+            state = np.random.SeedSequence([*draw, self.rank, self.world]).generate_state(1, np.uint64)
+            torch.manual_seed(int(state[0]))
+
+    def agree(self, network: nn.Module) -> None:
+        """Give every process the buffers of rank 0: the statistics of batch norm, which are not averaged."""
+        if self.world > 1:
+            for buffer in network.buffers():
+                dist.broadcast(buffer, 0)
 
     def averaging(self, network: nn.Module) -> nn.Module:
         """Return the network to train with: its gradients become the mean of those of all processes.
