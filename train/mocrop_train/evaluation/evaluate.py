@@ -16,16 +16,16 @@ from torch import Tensor, nn
 
 from mocrop_train import config
 from mocrop_train.config import TrainConfig
-from mocrop_train.data import loading, ondevice, transforms
+from mocrop_train.data import feeds, loading
 from mocrop_train.data.loading import Batches
 from mocrop_train.data.shards import ClipEntry
 from mocrop_train.data.splits import OPTIMISTIC, TEST
 from mocrop_train.errors import TrainError, printable
 from mocrop_train.evaluation import metrics
 from mocrop_train.evaluation.predictions import ClipPrediction, Predictions, rounded
-from mocrop_train.models import build_model
+from mocrop_train.models import FrameClassifier, build_model
 from mocrop_train.progress import log, track
-from mocrop_train.run import checkpoint, device
+from mocrop_train.run import checkpoint, device, parallel
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,7 +47,12 @@ def clip_logits(logits: Tensor, counts: Tensor) -> Tensor:
 def predict(
     network: nn.Module, batches: Batches, settings: TrainConfig, where: torch.device, label: str
 ) -> Tensor:
-    """Return the logits of every clip, float32 (clips, classes), in the order of the loader."""
+    """Return the logits of every clip, float32 (clips, classes), in the order of the split.
+
+    Each process of a run computes those of its own batches; every one gets all of them.
+    """
+    ranks = parallel.current()
+    ranks.agree(network)
     network.eval()
     at_once = settings.batch_size * settings.segments
     found = []
@@ -58,7 +63,7 @@ def predict(
                 with device.autocast(settings, where):
                     parts.append(network(frames.to(where, non_blocking=True)).float().cpu())
             found.append(clip_logits(torch.cat(parts), batch.counts))
-    return torch.cat(found)
+    return torch.cat([logits for part in ranks.gather(found) for logits in part])
 
 
 def score(logits: Tensor, clips: Sequence[ClipEntry]) -> Scores:
@@ -146,7 +151,7 @@ class Loaded:
     saved: dict[str, Any]
     settings: TrainConfig
     where: torch.device
-    model: nn.Module
+    model: FrameClassifier
 
 
 @dataclass(frozen=True, slots=True)
@@ -199,10 +204,9 @@ def hold(shards: Path, loaded: Loaded, *, split: str = "test", verify: bool = Fa
 def evaluate(loaded: Loaded, held: Held, label: str) -> Predictions:
     """Return what a checkpoint says of the clips of a split; `label` is shown with the progress."""
     settings, where = loaded.settings, loaded.where
-    clips = loading.EvalClips(held.source, transforms.evaluation(settings.side))
-    batches = ondevice.batches(clips, settings, where, workers=device.loader_workers(settings, where))
+    network, batches = feeds.unseen(loaded.model, held.source, settings, where, label)
     return predictions_of(
-        predict(loaded.model, batches, settings, where, label),
+        predict(network, batches, settings, where, label),
         held.source.clips,
         held.index,
         split=held.split,

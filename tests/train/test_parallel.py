@@ -1,0 +1,315 @@
+"""Several processes do what one does: the same steps, the same predictions, one voice."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+from mocrop_manifests import read_dataset
+from mocrop_train.data import loading
+from mocrop_train.data.loading import NO_LABEL, ClipFrames, TrainClips, collate
+from mocrop_train.data.mixing import Targets
+from mocrop_train.data.sampling import FILLER, Shares, ShuffledClips, Stretch
+from mocrop_train.errors import TrainError
+from mocrop_train.run import checkpoint, parallel
+from mocrop_train.run.parallel import Ranks
+from safetensors.torch import load_file
+from torch.nn import functional as F
+
+from tests.train import ranks
+
+SCRIPT = Path(ranks.__file__)
+TORCHRUN = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node"]
+SETTINGS: dict[str, Any] = {
+    "model": "mobilenet_v2",
+    "epochs": 2,
+    "batch_size": 4,
+    "segments": 2,
+    "optimizer": "sgd",
+    "lr": 0.1,
+    "device": "cpu",
+    "workers": 0,
+}
+
+
+@given(clips=st.integers(1, 40), size=st.integers(1, 9), world=st.integers(1, 5), start=st.integers(0, 3))
+def test_shares_of_all_processes_make_the_batches_of_one(
+    clips: int, size: int, world: int, start: int
+) -> None:
+    size = max(size, world)
+    order = ShuffledClips([range(clips)], 3)
+    order.start = min(start * size, clips)
+    alone = list(Shares(order, size, Ranks()))
+    parts = [list(Shares(order, size, Ranks(rank, world))) for rank in range(world)]
+    assert [len(part) for part in parts] == [len(alone)] * world
+    for batch, shares in zip(alone, zip(*parts, strict=True), strict=True):
+        drawn = [[draw for draw in share if draw[1] != FILLER] for share in shares]
+        assert sorted(draw for share in drawn for draw in share) == sorted(batch)
+        assert max(map(len, drawn)) - min(map(len, drawn)) <= 1
+        assert all(shares)  # none is empty
+
+
+@given(clips=st.integers(0, 60), size=st.integers(1, 9), world=st.integers(1, 7))
+def test_stretches_of_all_processes_are_the_batches_of_one_in_order(
+    clips: int, size: int, world: int
+) -> None:
+    parts = [list(Stretch(range(clips), size, Ranks(rank, world))) for rank in range(world)]
+    joined = [batch for part in parts for batch in part]
+    assert joined == list(Stretch(range(clips), size, Ranks()))
+    assert [clip for batch in joined for clip in batch] == list(range(clips))
+    assert max(map(len, parts)) - min(map(len, parts)) <= 1
+
+
+def test_batches_too_small_for_the_processes_are_refused() -> None:
+    with pytest.raises(TrainError, match="--batch-size 2 leaves some of 3 processes without a clip"):
+        Shares(ShuffledClips([range(9)], 0), 2, Ranks(0, 3))
+
+
+def test_a_filler_counts_for_nothing(toys: Any) -> None:
+    folder = toys.write()
+    clips = TrainClips(ClipFrames(folder, read_dataset(folder), "train"), 2, lambda frames, rng: frames)
+    filler, real = clips[3, FILLER], clips[3, 5]
+    assert filler[1] == NO_LABEL
+    assert filler[0].shape == real[0].shape
+    labels = collate([filler, real]).labels
+    logits = torch.randn(2, 3, requires_grad=True)
+    loss = Targets(labels, labels).loss(logits, 0.1)
+    (grad,) = torch.autograd.grad(loss, logits)
+    assert loss.item() == pytest.approx(F.cross_entropy(logits[1:], labels[1:], label_smoothing=0.1).item())
+    assert torch.equal(grad[0], torch.zeros(3))
+    assert grad[1].abs().sum() > 0
+    assert Targets(labels[:1], labels[:1]).loss(logits[:1], 0.1).item() == 0.0  # no clip of its own
+
+
+def test_one_process_needs_no_group() -> None:
+    alone = parallel.current()
+    assert alone == Ranks(0, 1)
+    assert alone.main
+    assert alone.gather("x") == ["x"]
+    assert alone.sums(1.0, 2.0) == [1.0, 2.0]
+    network = torch.nn.Linear(2, 2)
+    assert alone.averaging(network) is network
+    alone.barrier()
+
+
+def test_draws_of_a_process_follow_from_the_place_in_the_run_and_from_the_process() -> None:
+    def drawn(ranks: Ranks, *place: int) -> float:
+        ranks.seed(*place)
+        return torch.rand(()).item()
+
+    one = drawn(Ranks(0, 2), 7, 1, 3)
+    assert drawn(Ranks(0, 2), 7, 1, 3) == one
+    others = [(Ranks(1, 2), (7, 1, 3)), (Ranks(0, 2), (7, 1, 4)), (Ranks(0, 2), (7, 2, 3))]
+    assert one not in [drawn(who, *place) for who, place in others]
+
+
+def started(world: int, command: list[str], **options: Any) -> list[subprocess.Popen[str]]:
+    """Start processes as torchrun does, but without its own wait and report."""
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    names = {"WORLD_SIZE": world, "LOCAL_WORLD_SIZE": world, "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": port}
+    return [
+        subprocess.Popen(
+            command,
+            env={**os.environ, **{name: str(value) for name, value in names.items()}}
+            | {"RANK": str(rank), "LOCAL_RANK": str(rank), "OMP_NUM_THREADS": "1"},
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+        for rank in range(world)
+    ]
+
+
+def results(processes: list[subprocess.Popen[str]]) -> list[tuple[int, str, str]]:
+    """Wait for processes: exit status, stdout and stderr of each."""
+    ended = []
+    for process in processes:
+        try:
+            out, told = process.communicate(timeout=120)
+        finally:
+            process.kill()
+        ended.append((process.returncode, out, told))
+    return ended
+
+
+def trained(folder: Path) -> dict[str, torch.Tensor]:
+    weights: dict[str, torch.Tensor] = checkpoint.load(folder / "last.pt")["model"]
+    return weights
+
+
+def close(a: dict[str, torch.Tensor], b: dict[str, torch.Tensor]) -> bool:
+    return a.keys() == b.keys() and all(torch.allclose(a[key], b[key], rtol=1e-4, atol=1e-6) for key in a)
+
+
+def train_jobs(folder: Path, out: Path, stop: list[int]) -> list[dict[str, Any]]:
+    """Return jobs of training: the loss of the last step is of one clip, and so of one process alone."""
+    one = {"shards": str(folder)}
+    more = {**SETTINGS, "accumulate": 2, "ema": 0.9, "clip_grad": 1.0, "label_smoothing": 0.1, "epochs": 1}
+    return [
+        {**one, "train": SETTINGS, "out": str(out / "plain")},
+        {**one, "train": more, "out": str(out / "more")},
+        {**one, "train": {**SETTINGS, "freeze": True, "dropout": 0.2}, "out": str(out / "frozen")},
+        {**one, "train": SETTINGS, "out": str(out / "stopped"), "stop": stop},
+    ]
+
+
+def resumed(job: dict[str, Any], out: Path) -> dict[str, Any]:
+    return {"shards": job["shards"], "train": {**SETTINGS, "input_size": 32, "weight_decay": 0.0005}} | {
+        "out": str(out / "stopped"),
+        "resume": True,
+    }
+
+
+@pytest.fixture(scope="module")
+def runs(shared_toys: Any) -> Path:
+    """Train the same with one process and with two of torchrun; what one has begun, the others finish."""
+    folder = shared_toys.write("nine", shared_toys.clips(train=9, val=5, test=3))
+    out: Path = shared_toys.folder
+    alone = train_jobs(folder, out / "alone", [0, 2])
+    ranks.do(alone)
+    jobs = train_jobs(folder, out / "two", [1, 4])
+    listed = out / "jobs.json"
+    listed.write_text(json.dumps([*jobs, resumed(alone[-1], out / "alone")]))
+    subprocess.run([*TORCHRUN, "2", str(SCRIPT), str(listed)], check=True, timeout=300)
+    ranks.do([resumed(jobs[-1], out / "two")])
+    return out
+
+
+@pytest.mark.parametrize("name", ["plain", "more"])
+def test_two_processes_train_to_the_weights_of_one(runs: Path, name: str) -> None:
+    alone, two = (trained(runs / who / name) for who in ("alone", "two"))
+    assert close(alone, two)
+    start = trained(runs / "alone" / ("more" if name == "plain" else "plain"))
+    assert not close(alone, start)  # it is not that nothing was learned
+
+
+def test_the_log_is_of_the_clips_of_all_processes(runs: Path) -> None:
+    alone, two = (checkpoint.load(runs / who / "plain" / "last.pt")["history"] for who in ("alone", "two"))
+    for mine, theirs in zip(alone, two, strict=True):
+        for name in ("lr", "train_loss", "train_top1", "val_loss", "val_top1"):
+            assert theirs[name] == pytest.approx(mine[name], rel=1e-4), name
+
+
+def test_an_average_of_weights_is_that_of_one_process(runs: Path) -> None:
+    alone, two = (checkpoint.load(runs / who / "more" / "last.pt")["ema"] for who in ("alone", "two"))
+    assert close(alone, two)
+
+
+@pytest.mark.parametrize("who", ["alone", "two"])
+def test_what_one_has_begun_two_can_finish_and_the_other_way_round(runs: Path, who: str) -> None:
+    found = checkpoint.load(runs / who / "stopped" / "last.pt")
+    assert found["epoch"] == 2
+    assert close(found["model"], trained(runs / "alone" / "plain"))
+    whole = checkpoint.load(runs / "alone" / "plain" / "last.pt")["history"]
+    for mine, theirs in zip(found["history"], whole, strict=True):
+        assert mine["train_loss"] == pytest.approx(theirs["train_loss"], rel=1e-4)
+        assert mine["train_top1"] == pytest.approx(theirs["train_top1"])
+
+
+def test_features_of_two_processes_are_those_of_one(runs: Path) -> None:
+    stored = []
+    for who in ("alone", "two"):
+        folder = runs / who / "frozen" / "features"
+        names = {path.relative_to(folder).parts[0] for path in folder.glob("*/*.safetensors")}
+        found: dict[str, torch.Tensor] = {}
+        for path in folder.glob("*/*.safetensors"):
+            mine = load_file(path)
+            assert not found.keys() & mine.keys()  # no clip twice
+            found |= mine
+        stored.append((names, found))
+    assert stored[0][0] == stored[1][0]
+    alone, two = stored[0][1], stored[1][1]
+    assert alone.keys() == two.keys()
+    assert all(torch.equal(alone[clip], two[clip]) for clip in alone)
+
+
+@pytest.mark.parametrize("world", [2, 3])
+def test_several_processes_predict_what_one_does_to_the_byte(runs: Path, tmp_path: Path, world: int) -> None:
+    cases: list[dict[str, Any]] = [
+        {"batch_size": 2},
+        {"batch_size": 2, "workers": 2},
+        {"batch_size": 9},
+        {"batch_size": 1, "limit": 2},
+    ]
+    frozen = {"feature_cache": str(tmp_path / "cache"), "batch_size": 2}
+    jobs: list[dict[str, Any]] = [
+        {
+            "evaluate": options,
+            "shards": str(runs / "nine"),
+            "checkpoint": str(runs / "alone" / name / "best.pt"),
+        }
+        for name, options in [*(("plain", case) for case in cases), ("frozen", frozen), ("frozen", frozen)]
+    ]
+    for who in ("one", "several"):
+        (tmp_path / who).mkdir()
+    several = [{**job, "out": str(tmp_path / "several" / f"{at}.json")} for at, job in enumerate(jobs)]
+    (tmp_path / "jobs.json").write_text(json.dumps(several))
+    ended = results(started(world, [sys.executable, str(SCRIPT), str(tmp_path / "jobs.json")]))
+    assert [code for code, _, _ in ended] == [0] * world, ended
+    ranks.do([{**job, "out": str(tmp_path / "one" / f"{at}.json")} for at, job in enumerate(jobs)])
+    for at in range(len(jobs)):
+        one, more = ((tmp_path / who / f"{at}.json").read_bytes() for who in ("one", "several"))
+        assert one == more, jobs[at]
+
+
+def train_command(folder: Path, out: Path, *more: object) -> list[str]:
+    asked = ["--shards", folder, "--out", out, "--device", "cpu", "--threads", 1, "--batch-size", 2]
+    asked += ["--model", "mobilenet_v2", "--segments", 6, *more]
+    return [sys.executable, "-m", "mocrop_train", *map(str, asked)]
+
+
+@pytest.mark.parametrize("at_fault", [0, 1])
+def test_an_error_of_one_process_is_one_line_and_ends_all(toys: Any, tmp_path: Path, at_fault: int) -> None:
+    folder = toys.write(clips=toys.clips(train=8, test=0))
+    source = ClipFrames(folder, read_dataset(folder), "train")
+    second = list(Shares(ShuffledClips(source.chunks, 0), 2, Ranks(at_fault, 2)))[1][0][0]
+    broken = source.encoded(second, [0])[0]
+    shard = folder / "train-000000.tar"
+    shard.write_bytes(shard.read_bytes().replace(broken, b"no" + broken[2:]))
+    ended = results(started(2, train_command(folder, tmp_path / "run")))
+    assert all(code != 0 for code, _, _ in ended)
+    assert ended[at_fault][0] == 2
+    told = "".join(text for _, _, text in ended).splitlines()
+    assert len(told) == 1, told
+    assert f"clip {source.clips[second].clip_id}, frame 0: not a whole JPEG" in told[0]
+
+
+def test_bad_usage_is_one_line_of_rank_0(tmp_path: Path) -> None:
+    told = results(started(2, train_command(tmp_path / "nowhere", tmp_path / "run", "--epochs", "many")))
+    lines = "".join(text for _, _, text in told).splitlines()
+    assert len([line for line in lines if line.startswith("mocrop-train: ")]) == 1, lines
+    assert len(lines) == 1
+
+
+@pytest.mark.slow
+def test_ctrl_c_at_torchrun_saves_and_says_so_once(toys: Any, tmp_path: Path) -> None:
+    folder, run = toys.write(), tmp_path / "run"
+    command = train_command(folder, run, "--epochs", 500)
+    process = subprocess.Popen(
+        [*TORCHRUN, "2", *command[1:]], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    )
+    end = time.monotonic() + 120
+    while not (run / "log.csv").exists():
+        assert process.poll() is None
+        assert time.monotonic() < end
+        time.sleep(0.1)
+    process.send_signal(signal.SIGINT)
+    _, told = process.communicate(timeout=60)
+    lines = [line for line in told.splitlines() if line.startswith("mocrop-train: ")]
+    assert len(lines) == 1, told
+    assert "the same command with --resume goes on" in lines[0]
+    assert checkpoint.load(run / "last.pt")["epoch"] >= 1
+    assert loading.stored_size(folder, read_dataset(folder)) == 32
