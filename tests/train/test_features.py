@@ -112,7 +112,7 @@ def test_another_seed_or_learning_rate_computes_none(
     spy.frames = 0
     for name, changes in (
         ("seed", {"seed": 1, "lr": 0.1}),
-        ("limit", {"limit": 2, "segments": 3, "flip": False}),
+        ("limit", {"limit": 3, "segments": 3, "flip": False}),
     ):
         loop.train(folder, tmp_path / name, dataclasses.replace(settings, **changes))
     assert spy.frames == 0
