@@ -293,6 +293,17 @@ def test_bad_usage_is_one_line_of_rank_0(tmp_path: Path) -> None:
 
 
 @pytest.mark.slow
+def test_a_process_that_is_killed_ends_the_others_with_a_line(toys: Any, tmp_path: Path) -> None:
+    code = "import os, mocrop_train.cli, mocrop_train.run.keeping as k\n"
+    code += "k.Keeper.after_step = lambda keeper: os.environ['RANK'] == '1' and os.kill(os.getpid(), 9)\n"
+    command = train_command(toys.write(), tmp_path / "run")
+    ended = ran(2, [command[0], "-c", code + "mocrop_train.cli.main(prog_name='mocrop-train')", *command[3:]])
+    assert [code for code, _, _ in ended] == [1, -signal.SIGKILL]
+    (line,) = ended[0][2].splitlines()
+    assert line.startswith("mocrop-train: another process of this run was lost without a word: killed")
+
+
+@pytest.mark.slow
 def test_ctrl_c_at_torchrun_saves_and_says_so_once(toys: Any, tmp_path: Path) -> None:
     folder, run = toys.write(), tmp_path / "run"
     command = train_command(folder, run, "--epochs", 500)
