@@ -231,3 +231,9 @@ def form(request: pytest.FixtureRequest) -> dict[str, str]:
     """The four forms a shard set can have."""
     storage, sample = request.param
     return {"storage": storage, "sample": sample}
+
+
+@pytest.fixture(scope="module")
+def shared_toys(tmp_path_factory: pytest.TempPathFactory) -> Toys:
+    """Shard sets that the tests of a file have in common."""
+    return Toys(tmp_path_factory.mktemp("toys"))

@@ -16,7 +16,7 @@ from torch import nn
 from mocrop_train.config import TrainConfig
 from mocrop_train.data import loading, mixing
 from mocrop_train.data.feeds import Feeds, clocked, feeds
-from mocrop_train.data.loading import Batch
+from mocrop_train.data.loading import NO_LABEL, Batch
 from mocrop_train.errors import InterruptionError, TrainError
 from mocrop_train.evaluation import evaluate
 from mocrop_train.evaluation.predictions import Predictions, write_predictions
@@ -68,11 +68,12 @@ def train(
     config = config.resolved(loading.stored_size(shards, index))
     identity = state.identity(shards, index, config)
     run = state.start(config, len(index.classes), where, load=not resume)
-    sweep(out, spare_living=True)
     if resume:
         state.restore(run, last, identity)
-    runfolder.write_config(out / "config.json", config, index)
-    fed = feeds(splits, run.model, config, where)
+    if run.ranks.main:
+        sweep(out, spare_living=True)
+        runfolder.write_config(out / "config.json", config, index)
+    fed = feeds(splits, run.model, config, where, out)
     with Stop() as stop:
         keeper = Keeper(run, out, identity, stop, config.save_every)
         try:
@@ -84,7 +85,7 @@ def train(
             raise InterruptionError(f"stopped after {done}; the same command with --resume goes on") from None
     if test is None:
         log.warning("%s: no clips in split test, so there is no test result", shards)
-    else:
+    elif run.ranks.main:
         publish_text(predictions or out / "predictions.json", write_predictions(test))
     return Report(run.best, run.history, test)
 
@@ -133,19 +134,21 @@ def _learn(run: State, batch: Batch, fed: Feeds, config: TrainConfig) -> None:
     frames = batch.frames.to(run.where, non_blocking=True)
     labels = batch.labels.to(run.where, non_blocking=True)
     draw = (config.seed, run.epoch, run.batch)
+    run.ranks.seed(*draw)
     frames, targets = mixing.mix(frames, batch, labels, alpha=config.mixup, draw=draw)
     with device.autocast(config, run.where):
         logits = evaluate.clip_logits(run.network(frames), batch.counts).float()
     loss = targets.loss(logits, config.label_smoothing)
-    share = len(labels) / optim.clips_of_step(run.batch, len(fed.order), config)
+    # what is taken of the gradients of several processes is their mean
+    share = run.ranks.world / optim.clips_of_step(run.batch, len(fed.order), config)
     torch.autograd.backward(run.scaler.scale(loss * share))
     # the one place of a step that waits for a GPU: behind the backward pass, and before the weights change
     value, right = torch.stack((loss.detach().double(), targets.right(logits).double())).tolist()
     if not math.isfinite(value):
         raise _broken(run, value, fed, config)
-    run.sums["loss"] += value * len(labels)
+    run.sums["loss"] += value
     run.sums["right"] += right
-    run.sums["seen"] += len(labels)
+    run.sums["seen"] += int((batch.labels != NO_LABEL).sum())
 
 
 def _step(run: State, batches: int, config: TrainConfig) -> None:
@@ -175,7 +178,7 @@ def _broken(run: State, loss: float, fed: Feeds, config: TrainConfig) -> TrainEr
 
 def _row(run: State, fed: Feeds, config: TrainConfig, keeper: Keeper) -> dict[str, float]:
     """Return the line of log.csv of an epoch whose training is done; here it is held against val."""
-    sums, trained = run.sums, time.perf_counter()
+    sums, trained = run.pool_sums(), time.perf_counter()
     row = {
         "epoch": run.epoch + 1,
         "lr": optim.learning_rate(run.step - 1, len(fed.train), config),
@@ -205,6 +208,7 @@ def _test(run: State, fed: Feeds, config: TrainConfig, best: Path, index: Datase
     """Predict the test clips, if there are any, with the weights of best.pt."""
     if "test" not in fed.held_out:
         return None
+    run.ranks.barrier()  # until rank 0 has written it
     run.model.load_state_dict(checkpoint.weights(checkpoint.load(best)))
     logits = evaluate.predict(run.part(run.model), fed.held_out["test"], config, run.where, "test")
     name = f"{best.resolve().parent.name}/{best.name}"

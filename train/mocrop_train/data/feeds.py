@@ -6,8 +6,10 @@ import itertools
 import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
 import torch
+from torch import nn
 
 from mocrop_train.config import TrainConfig
 from mocrop_train.data import features, loading, ondevice, transforms
@@ -49,18 +51,23 @@ def clocked(batches: Batches, sums: dict[str, float]) -> Iterator[Batch]:
 
 
 def feeds(
-    splits: dict[str, FrameSource], model: FrameClassifier, config: TrainConfig, where: torch.device
+    splits: dict[str, FrameSource],
+    model: FrameClassifier,
+    config: TrainConfig,
+    where: torch.device,
+    out: Path,
 ) -> Feeds:
-    """Prepare the batches of a run; with `freeze` this is where the backbone runs, over every split."""
+    """Prepare the batches of a run, whose folder is `out`; with `freeze` this is where the backbone runs."""
     augment = transforms.training(
         config.side, min_scale=config.min_scale, flip=config.flip, color_jitter=config.color_jitter
     )
     view = transforms.evaluation(config.side)
     workers = device.loader_workers(config, where)
     if config.freeze:
+        cache = Path(config.feature_cache or out / "features")
         splits = {
             split: features.cache_features(
-                model, source, config, where, label=split, mirrored=config.flip and split == "train"
+                model, source, config, where, cache, label=split, mirrored=config.flip and split == "train"
             )
             for split, source in splits.items()
         }
@@ -78,3 +85,21 @@ def feeds(
         },
         clips={split: source.clips for split, source in splits.items()},
     )
+
+
+def unseen(
+    model: FrameClassifier, source: FrameSource, config: TrainConfig, where: torch.device, label: str
+) -> tuple[nn.Module, Batches]:
+    """Return what is to be run over the clips of a split in evaluation, and their batches.
+
+    The model over pictures; its head over features if the backbone was frozen and a cache of them is given.
+    """
+    if config.freeze and config.feature_cache:
+        cached = features.cache_features(
+            model, source, config, where, Path(config.feature_cache), label=label
+        )
+        clips = loading.EvalClips(cached, features.plain_view)
+        return model.head, ondevice.batches(clips, config, where, workers=0)
+    clips = loading.EvalClips(source, transforms.evaluation(config.side))
+    workers = device.loader_workers(config, where)
+    return model, ondevice.batches(clips, config, where, workers=workers)

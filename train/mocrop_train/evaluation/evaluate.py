@@ -14,14 +14,14 @@ from torch.nn import functional as F
 
 from mocrop_train import config
 from mocrop_train.config import TrainConfig
-from mocrop_train.data import loading, ondevice, transforms
+from mocrop_train.data import feeds, loading
 from mocrop_train.data.loading import Batches
 from mocrop_train.data.shards import ClipEntry
 from mocrop_train.errors import TrainError, printable
 from mocrop_train.evaluation.predictions import ClipPrediction, Predictions
 from mocrop_train.models import build_model
 from mocrop_train.progress import track
-from mocrop_train.run import checkpoint, device
+from mocrop_train.run import checkpoint, device, parallel
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,7 +43,12 @@ def clip_logits(logits: Tensor, counts: Tensor) -> Tensor:
 def predict(
     network: nn.Module, batches: Batches, settings: TrainConfig, where: torch.device, label: str
 ) -> Tensor:
-    """Return the logits of every clip, float32 (clips, classes), in the order of the loader."""
+    """Return the logits of every clip, float32 (clips, classes), in the order of the split.
+
+    Each process of a run computes those of its own batches; every one gets all of them.
+    """
+    ranks = parallel.current()
+    ranks.agree(network)
     network.eval()
     at_once = settings.batch_size * settings.segments
     found = []
@@ -54,7 +59,7 @@ def predict(
                 with device.autocast(settings, where):
                     parts.append(network(frames.to(where, non_blocking=True)).float().cpu())
             found.append(clip_logits(torch.cat(parts), batch.counts))
-    return torch.cat(found)
+    return torch.cat([logits for part in ranks.gather(found) for logits in part])
 
 
 def score(logits: Tensor, clips: Sequence[ClipEntry]) -> Scores:
@@ -132,9 +137,8 @@ def evaluate_checkpoint(
         )
     model = build_model(settings, len(index.classes), load=False)
     model.load_state_dict(checkpoint.weights(saved))
-    clips = loading.EvalClips(source, transforms.evaluation(settings.side))
-    batches = ondevice.batches(clips, settings, where, workers=device.loader_workers(settings, where))
-    logits = predict(model.to(where), batches, settings, where, split)
+    network, batches = feeds.unseen(model.to(where), source, settings, where, split)
+    logits = predict(network, batches, settings, where, split)
     name = f"{path.resolve().parent.name}/{path.name}"
     return predictions_of(logits, source.clips, index, split=split, model=settings.model, checkpoint=name)
 

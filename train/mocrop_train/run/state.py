@@ -17,7 +17,10 @@ from torch import Tensor, nn
 from mocrop_train.config import TrainConfig
 from mocrop_train.errors import TrainError
 from mocrop_train.models import FrameClassifier, build_model
-from mocrop_train.run import checkpoint, device, optim
+from mocrop_train.run import checkpoint, device, optim, parallel
+from mocrop_train.run.parallel import Ranks
+
+OVER_CLIPS = ("loss", "right", "seen")
 
 
 def no_sums() -> dict[str, float]:
@@ -34,9 +37,9 @@ class State:
 
     network: what is trained and called: the model or its head, perhaps compiled; averaged: the moving average
     of the model, if there is one. epoch, step and batch count what is done: epochs of the run, steps of
-    the run, batches of the epoch; sums are those of the epoch. best is the epoch, from 1, that best.pt
-    holds; history has one row per epoch. The learning rate and all draws but dropout's follow from these
-    counts alone.
+    the run, batches of the epoch; sums are those of the epoch, of what this process has seen of it. best is
+    the epoch, from 1, that best.pt holds; history has one row per epoch. The learning rate and all draws but
+    dropout's follow from these counts alone.
     """
 
     model: FrameClassifier
@@ -45,6 +48,7 @@ class State:
     optimizer: torch.optim.Optimizer
     scaler: torch.amp.GradScaler
     where: torch.device
+    ranks: Ranks
     frozen: bool
     epoch: int = 0
     step: int = 0
@@ -61,6 +65,14 @@ class State:
         """Note what is said of an epoch, and begin the next one."""
         self.history.append(row)
         self.epoch, self.batch, self.sums = self.epoch + 1, 0, no_sums()
+
+    def pool_sums(self) -> dict[str, float]:
+        """Return the sums over the clips of all processes, with the clock of rank 0, whose they are now."""
+        names = list(self.sums)
+        mine = [self.sums[name] if name in OVER_CLIPS or self.ranks.main else 0.0 for name in names]
+        pooled = dict(zip(names, self.ranks.sums(*mine), strict=True))
+        self.sums.update(pooled if self.ranks.main else no_sums())
+        return pooled
 
     @property
     def evaluated(self) -> nn.Module:
@@ -79,15 +91,17 @@ def identity(shards: Path, index: DatasetIndex, config: TrainConfig) -> dict[str
 
 def start(config: TrainConfig, classes: int, where: torch.device, *, load: bool = True) -> State:
     """Return the state before the first step, a function of config and seed; `load` pretrained weights."""
+    ranks = parallel.current()
     torch.manual_seed(config.seed)
     model = build_model(config, classes, load=load).to(where)
     return State(
         model=model,
-        network=device.compiled(model.head if config.freeze else model, config, where),
+        network=ranks.averaging(device.compiled(model.head if config.freeze else model, config, where)),
         averaged=None if config.ema is None else copy.deepcopy(model).requires_grad_(False),
         optimizer=optim.optimizer(model, config),
         scaler=torch.amp.GradScaler(where.type, enabled=config.amp == "fp16"),
         where=where,
+        ranks=ranks,
         frozen=config.freeze,
     )
 
@@ -131,8 +145,9 @@ def restore(state: State, path: Path, run: dict[str, Any]) -> None:
     torch.set_rng_state(saved["rng"]["cpu"])
     if state.where.type == "cuda" and "cuda" in saved["rng"]:
         torch.cuda.set_rng_state(saved["rng"]["cuda"])
-    for name in ("epoch", "step", "batch", "sums", "best", "history"):
+    for name in ("epoch", "step", "batch", "best", "history"):
         setattr(state, name, saved[name])
+    state.sums = saved["sums"] if state.ranks.main else no_sums()
 
 
 def _refuse_broken(state: State, weights: dict[str, Tensor], path: Path) -> None:
