@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import os
 import signal
-import socket
 import subprocess
 import sys
 import time
@@ -25,6 +24,7 @@ from mocrop_train.errors import TrainError
 from mocrop_train.run import checkpoint, parallel
 from mocrop_train.run.parallel import Ranks
 from safetensors.torch import load_file
+from torch.distributed import TCPStore  # type: ignore[attr-defined]
 from torch.nn import functional as F
 
 from tests.train import ranks
@@ -114,34 +114,25 @@ def test_draws_of_a_process_follow_from_the_place_in_the_run_and_from_the_proces
     assert one not in [drawn(who, *place) for who, place in others]
 
 
-def started(world: int, command: list[str], **options: Any) -> list[subprocess.Popen[str]]:
-    """Start processes as torchrun does, but without its own wait and report."""
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
-    names = {"WORLD_SIZE": world, "LOCAL_WORLD_SIZE": world, "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": port}
-    return [
-        subprocess.Popen(
-            command,
-            env={**os.environ, **{name: str(value) for name, value in names.items()}}
-            | {"RANK": str(rank), "LOCAL_RANK": str(rank), "OMP_NUM_THREADS": "1"},
-            stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
-            text=True,
+def ran(world: int, command: list[str]) -> list[tuple[int, str, str]]:
+    """Run a command in many processes as torchrun does, without its report: status, stdout and stderr."""
+    store = TCPStore("127.0.0.1", 0, is_master=True, wait_for_workers=False)
+    told = {"WORLD_SIZE": world, "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": store.port}
+    common = {**os.environ, "TORCHELASTIC_USE_AGENT_STORE": "True", "OMP_NUM_THREADS": "1"}
+    processes = []
+    for rank in range(world):
+        mine = {name: str(value) for name, value in {**told, "RANK": rank, "LOCAL_RANK": rank}.items()}
+        process = subprocess.Popen(
+            command, env={**common, **mine}, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
         )
-        for rank in range(world)
-    ]
-
-
-def results(processes: list[subprocess.Popen[str]]) -> list[tuple[int, str, str]]:
-    """Wait for processes: exit status, stdout and stderr of each."""
+        processes.append(process)
     ended = []
     for process in processes:
         try:
-            out, told = process.communicate(timeout=120)
+            out, err = process.communicate(timeout=120)
         finally:
             process.kill()
-        ended.append((process.returncode, out, told))
+        ended.append((process.returncode, out, err))
     return ended
 
 
@@ -173,16 +164,40 @@ def resumed(job: dict[str, Any], out: Path) -> dict[str, Any]:
     }
 
 
+def evaluation_jobs(out: Path, who: str) -> list[dict[str, Any]]:
+    """Return jobs of evaluation: 9 clips in 5 batches, in one, and two of which processes get none."""
+    cached = {"feature_cache": str(out / who / "cache"), "batch_size": 2}
+    cases: list[tuple[str, dict[str, Any]]] = [
+        ("plain", {"batch_size": 2}),
+        ("plain", {"batch_size": 2, "workers": 2}),
+        ("plain", {"batch_size": 9}),
+        ("plain", {"batch_size": 1, "limit": 2}),
+        ("frozen", cached),
+        ("frozen", cached),
+    ]
+    (out / who).mkdir(exist_ok=True)
+    return [
+        {
+            "evaluate": options,
+            "shards": str(out / "tested"),
+            "checkpoint": str(out / "alone" / name / "best.pt"),
+            "out": str(out / who / f"predictions-{number}.json"),
+        }
+        for number, (name, options) in enumerate(cases)
+    ]
+
+
 @pytest.fixture(scope="module")
 def runs(shared_toys: Any) -> Path:
     """Train the same with one process and with two of torchrun; what one has begun, the others finish."""
     folder = shared_toys.write("nine", shared_toys.clips(train=9, val=5, test=3))
+    shared_toys.write("tested", shared_toys.clips(train=0, test=9))
     out: Path = shared_toys.folder
     alone = train_jobs(folder, out / "alone", [0, 2])
-    ranks.do(alone)
+    ranks.do([*alone, *evaluation_jobs(out, "alone")])
     jobs = train_jobs(folder, out / "two", [1, 4])
     listed = out / "jobs.json"
-    listed.write_text(json.dumps([*jobs, resumed(alone[-1], out / "alone")]))
+    listed.write_text(json.dumps([*jobs, resumed(alone[-1], out / "alone"), *evaluation_jobs(out, "two")]))
     subprocess.run([*TORCHRUN, "2", str(SCRIPT), str(listed)], check=True, timeout=300)
     ranks.do([resumed(jobs[-1], out / "two")])
     return out
@@ -236,33 +251,15 @@ def test_features_of_two_processes_are_those_of_one(runs: Path) -> None:
     assert all(torch.equal(alone[clip], two[clip]) for clip in alone)
 
 
-@pytest.mark.parametrize("world", [2, 3])
-def test_several_processes_predict_what_one_does_to_the_byte(runs: Path, tmp_path: Path, world: int) -> None:
-    cases: list[dict[str, Any]] = [
-        {"batch_size": 2},
-        {"batch_size": 2, "workers": 2},
-        {"batch_size": 9},
-        {"batch_size": 1, "limit": 2},
-    ]
-    frozen = {"feature_cache": str(tmp_path / "cache"), "batch_size": 2}
-    jobs: list[dict[str, Any]] = [
-        {
-            "evaluate": options,
-            "shards": str(runs / "nine"),
-            "checkpoint": str(runs / "alone" / name / "best.pt"),
-        }
-        for name, options in [*(("plain", case) for case in cases), ("frozen", frozen), ("frozen", frozen)]
-    ]
-    for who in ("one", "several"):
-        (tmp_path / who).mkdir()
-    several = [{**job, "out": str(tmp_path / "several" / f"{at}.json")} for at, job in enumerate(jobs)]
-    (tmp_path / "jobs.json").write_text(json.dumps(several))
-    ended = results(started(world, [sys.executable, str(SCRIPT), str(tmp_path / "jobs.json")]))
-    assert [code for code, _, _ in ended] == [0] * world, ended
-    ranks.do([{**job, "out": str(tmp_path / "one" / f"{at}.json")} for at, job in enumerate(jobs)])
-    for at in range(len(jobs)):
-        one, more = ((tmp_path / who / f"{at}.json").read_bytes() for who in ("one", "several"))
-        assert one == more, jobs[at]
+@pytest.mark.parametrize("who", ["two", "three"])
+def test_several_processes_predict_what_one_does_to_the_byte(runs: Path, who: str) -> None:
+    if who == "three":
+        listed = runs / "three.json"
+        listed.write_text(json.dumps(evaluation_jobs(runs, "three")))
+        ended = ran(3, [sys.executable, str(SCRIPT), str(listed)])
+        assert [code for code, _, _ in ended] == [0, 0, 0], ended
+    for alone, job in zip(evaluation_jobs(runs, "alone"), evaluation_jobs(runs, who), strict=True):
+        assert Path(job["out"]).read_bytes() == Path(alone["out"]).read_bytes(), job
 
 
 def train_command(folder: Path, out: Path, *more: object) -> list[str]:
@@ -271,7 +268,7 @@ def train_command(folder: Path, out: Path, *more: object) -> list[str]:
     return [sys.executable, "-m", "mocrop_train", *map(str, asked)]
 
 
-@pytest.mark.parametrize("at_fault", [0, 1])
+@pytest.mark.parametrize("at_fault", [1, pytest.param(0, marks=pytest.mark.slow)])
 def test_an_error_of_one_process_is_one_line_and_ends_all(toys: Any, tmp_path: Path, at_fault: int) -> None:
     folder = toys.write(clips=toys.clips(train=8, test=0))
     source = ClipFrames(folder, read_dataset(folder), "train")
@@ -279,7 +276,7 @@ def test_an_error_of_one_process_is_one_line_and_ends_all(toys: Any, tmp_path: P
     broken = source.encoded(second, [0])[0]
     shard = folder / "train-000000.tar"
     shard.write_bytes(shard.read_bytes().replace(broken, b"no" + broken[2:]))
-    ended = results(started(2, train_command(folder, tmp_path / "run")))
+    ended = ran(2, train_command(folder, tmp_path / "run"))
     assert all(code != 0 for code, _, _ in ended)
     assert ended[at_fault][0] == 2
     told = "".join(text for _, _, text in ended).splitlines()
@@ -287,11 +284,23 @@ def test_an_error_of_one_process_is_one_line_and_ends_all(toys: Any, tmp_path: P
     assert f"clip {source.clips[second].clip_id}, frame 0: not a whole JPEG" in told[0]
 
 
+@pytest.mark.slow
 def test_bad_usage_is_one_line_of_rank_0(tmp_path: Path) -> None:
-    told = results(started(2, train_command(tmp_path / "nowhere", tmp_path / "run", "--epochs", "many")))
+    told = ran(2, train_command(tmp_path / "nowhere", tmp_path / "run", "--epochs", "many"))
     lines = "".join(text for _, _, text in told).splitlines()
     assert len([line for line in lines if line.startswith("mocrop-train: ")]) == 1, lines
     assert len(lines) == 1
+
+
+@pytest.mark.slow
+def test_a_process_that_is_killed_ends_the_others_with_a_line(toys: Any, tmp_path: Path) -> None:
+    code = "import os, mocrop_train.cli, mocrop_train.run.keeping as k\n"
+    code += "k.Keeper.after_step = lambda keeper: os.environ['RANK'] == '1' and os.kill(os.getpid(), 9)\n"
+    command = train_command(toys.write(), tmp_path / "run")
+    ended = ran(2, [command[0], "-c", code + "mocrop_train.cli.main(prog_name='mocrop-train')", *command[3:]])
+    assert [code for code, _, _ in ended] == [1, -signal.SIGKILL]
+    (line,) = ended[0][2].splitlines()
+    assert line.startswith("mocrop-train: another process of this run was lost without a word: killed")
 
 
 @pytest.mark.slow

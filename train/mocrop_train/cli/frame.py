@@ -37,10 +37,11 @@ class OneLineErrors(click.Command):
             self._fail(2, f"{self.name}: {' '.join(error.format_message().split())}")
         except (KeyboardInterrupt, click.Abort, InterruptionError) as error:
             self._fail(_INTERRUPTED, f"{self.name}: {printable(str(error)) or 'interrupted'}")
-        except Exception:
+        except Exception as error:
             if not launched.several():
                 raise
-            self._fail(1, traceback.format_exc())
+            lost = launched.lost_another(error)
+            self._fail(1, f"{self.name}: {lost}" if lost else traceback.format_exc())
         sys.exit(code if isinstance(code, int) else 0)
 
     def _fail(self, code: int, text: str) -> NoReturn:

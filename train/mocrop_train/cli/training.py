@@ -13,6 +13,7 @@ from mocrop_train import config as configs
 from mocrop_train import settings
 from mocrop_train.cli.frame import FILE, FOLDER, OneLineErrors, check_usage, config_options
 from mocrop_train.config import TrainConfig
+from mocrop_train.run import launched
 
 TRAIN_EXAMPLES = """\b
 Examples:
@@ -25,6 +26,11 @@ Examples:
         --lr 1e-4 --amp bf16
   Settings from a file; what is on the command line wins
     mocrop-train --shards work/shards/ours --out runs/c --config train.toml --seed 2
+  On four GPUs of one machine
+    torchrun --nproc-per-node 4 -m mocrop_train --shards work/shards/ours --out runs/four --batch-size 64
+  Several seeds of a head, of which the first computes the features for all
+    mocrop-train --shards work/shards/ours --out runs/s1 --weights imagenet --freeze --seed 1
+        --feature-cache runs/features
   Go on after an interruption, with the settings of the run
     mocrop-train --shards work/shards/ours --out runs/small --resume
   The same network on other crops of the same clips, and the comparison
@@ -127,6 +133,6 @@ def _evaluate(
 
     found = evaluate.evaluate_checkpoint(shards, checkpoint, asked, split=split, verify=verify)
     click.echo(evaluate.format_result(found))
-    if predictions:
+    if predictions and not launched.silent():
         publish_text(predictions, write_predictions(found))
         click.echo(f"predictions: {predictions}")

@@ -12,6 +12,8 @@ from typing import Any, NoReturn
 import click
 
 _PATIENCE = timedelta(seconds=10)
+# gloo has no class for it
+_SIGNS_OF_LOSS = ("Connection closed by peer", "Connection reset by peer", "Broken pipe")
 
 
 def several() -> bool:
@@ -50,6 +52,13 @@ def end(code: int, text: str) -> NoReturn:
     sys.stdout.flush()
     sys.stderr.flush()
     os._exit(code)  # an orderly end would wait for the others
+
+
+def lost_another(error: BaseException) -> str:
+    """Return in a line what has happened if the error is that another process is gone, else an empty text."""
+    if not isinstance(error, RuntimeError) or not any(sign in str(error) for sign in _SIGNS_OF_LOSS):
+        return ""
+    return "another process of this run was lost without a word: killed, perhaps for want of memory"
 
 
 def _is_first() -> bool:
