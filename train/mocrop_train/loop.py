@@ -10,7 +10,7 @@ from typing import Any
 
 import torch
 from mocrop_manifests import DatasetIndex, read_dataset
-from mocrop_manifests.files import publish_text, sweep
+from mocrop_manifests.files import sweep
 from torch import Tensor, nn
 from torch.nn import functional as F
 
@@ -19,7 +19,8 @@ from mocrop_train.data import loading
 from mocrop_train.data.feeds import Feeds, feeds
 from mocrop_train.errors import TrainError
 from mocrop_train.evaluation import evaluate
-from mocrop_train.evaluation.predictions import Predictions, write_predictions
+from mocrop_train.evaluation.predictions import Predictions
+from mocrop_train.evaluation.write import write_results
 from mocrop_train.progress import log, track
 from mocrop_train.run import checkpoint, device, runfolder, state
 from mocrop_train.run.state import State
@@ -80,7 +81,7 @@ def train(
         log.warning("%s: no clips in split test, so there is no test result", shards)
         return Report(run.best, run.history, None)
     test = _test(run, network, fed, config, out / "best.pt", index)
-    publish_text(predictions or out / "predictions.json", write_predictions(test))
+    write_results(out, test, path=predictions)
     return Report(run.best, run.history, test)
 
 

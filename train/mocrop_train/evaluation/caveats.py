@@ -13,9 +13,10 @@ def warnings_about(files: Iterable[tuple[str, Predictions]]) -> list[str]:
     found = []
     for name, said in files:
         if said.selected_on and said.selected_on == said.split:
+            split = printable(said.split)
             found.append(
-                f"{name}: its checkpoint was chosen by its accuracy on split {printable(said.split)}, on which "
-                f"it is tested here: that is too good"
+                f"{name}: its checkpoint was chosen by its accuracy on split {split}, on which it is tested "
+                "here: that is too good"
             )
     return found
 
