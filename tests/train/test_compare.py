@@ -140,14 +140,12 @@ def test_the_table_has_one_line_for_each_other_file(tmp_path: Path) -> None:
 
 
 def test_one_checkpoint_on_two_sets_is_told_and_so_is_another_network(tmp_path: Path) -> None:
-    one = dataclasses.replace(
-        predictions([True, False]), checkpoint_sha256="c", shards_sha256="s", crops="full"
-    )
+    one = dataclasses.replace(predictions([True, False]), weights_sha256="c", shards_sha256="s", crops="full")
     center = dataclasses.replace(one, shards_sha256="t", crops="center")
     a, b = written(tmp_path / "a.json", one), written(tmp_path / "b.json", center)
     assert compare(a, b).notes == ["one checkpoint on two sets of crops: full, and center"]
     assert compare(a, a).notes == ["one checkpoint on one set of crops: only how it was evaluated can differ"]
-    swin = written(tmp_path / "s.json", dataclasses.replace(center, model="swin_t", checkpoint_sha256="d"))
+    swin = written(tmp_path / "s.json", dataclasses.replace(center, model="swin_t", weights_sha256="d"))
     assert compare(a, swin).notes == [
         "the networks differ, resnet18 and swin_t: not only what they were shown"
     ]

@@ -24,7 +24,7 @@ def seeds(folder: Path, name: str, runs: list[list[bool]], *, groups: list[str] 
             for i, hit in enumerate(right)
         ]
         whole = Predictions("toy", "test", ["a", "b"], "resnet18", "run/best.pt", 0.0, 1.0, {}, clips)
-        told = dataclasses.replace(whole, seed=seed, checkpoint_sha256=f"{name}{seed}")
+        told = dataclasses.replace(whole, seed=seed, weights_sha256=f"{name}{seed}")
         files.append(folder / f"{name}-s{seed}.json")
         files[-1].write_text(write_predictions(told))
     return files

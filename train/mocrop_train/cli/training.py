@@ -110,18 +110,20 @@ def main(
         check_usage(not (resume or eval_only or shards or predictions), _EVAL_ALONE)
         evaluate_several((*sets, *more_sets), checkpoint, asked, split or "test", out, verify=verify)
         return
-    check_usage(not more_sets, f"unexpected argument {' '.join(more_sets)}; NAME=DIR goes with --eval")
+    check_usage(
+        not more_sets, f"Got unexpected extra argument ({' '.join(more_sets)}); NAME=DIR goes with --eval"
+    )
     if shards is None:
-        raise click.UsageError("--shards DIR is needed: the folder that holds dataset.json")
+        raise click.UsageError("Missing option '--shards': the folder that holds dataset.json")
     if eval_only:
         check_usage(not resume, "--resume and --eval-only exclude each other")
         evaluate_one(shards, checkpoint, asked, split or "test", predictions or in_folder, verify=verify)
         return
     check_usage(
         checkpoint is None,
-        "--checkpoint goes with --eval or --eval-only; to start from weights use --weights",
+        "--checkpoint goes with --eval-only or --eval; to start from weights use --weights",
     )
-    check_usage(split is None, "--split goes with --eval or --eval-only")
+    check_usage(split is None, "--split goes with --eval-only or --eval")
     if out is None or in_folder is None:
         raise click.UsageError("--out RUN is needed: the folder for checkpoints and results")
     _train(shards, out, asked, predictions or in_folder, resume=resume, verify=verify)

@@ -25,7 +25,7 @@ def notes_on(first: Sequence[Predictions], other: Sequence[Predictions]) -> list
     """Return what else than chance the sides may differ by: crops, networks, checkpoints."""
     found = []
     both = [*first, *other]
-    checkpoints = {said.checkpoint_sha256 for said in both}
+    checkpoints = {said.weights_sha256 for said in both}
     if len(checkpoints) == 1 and "" not in checkpoints:
         sets = {said.shards_sha256 for said in both}
         crops = [_listed(said.crops or said.shards for said in side) for side in (first, other)]
@@ -38,7 +38,7 @@ def notes_on(first: Sequence[Predictions], other: Sequence[Predictions]) -> list
     if models[0] != models[1]:
         found.append(f"the networks differ, {models[0]} and {models[1]}: not only what they were shown")
     for side in (first, other):
-        known = [said.checkpoint_sha256 for said in side if said.checkpoint_sha256]
+        known = [said.weights_sha256 for said in side if said.weights_sha256]
         if len(set(known)) < len(known):
             found.append("a checkpoint occurs twice on one side: its runs are not independent")
     return found

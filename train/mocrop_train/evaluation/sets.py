@@ -18,8 +18,11 @@ from mocrop_train.evaluation.evaluate import Held, Loaded
 from mocrop_train.evaluation.predictions import VERSION, Predictions, read_predictions
 from mocrop_train.evaluation.write import write_results
 from mocrop_train.progress import log
+from mocrop_train.run import checkpoint
 
 _NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9._-]*")
+# settings on which predictions depend besides the weights
+_DECIDES = ("model", "input_size", "limit", "amp", "decode")
 _MARK = "evaluated.json"
 
 
@@ -42,7 +45,7 @@ def evaluate_sets(
     loaded = evaluate.load(path, options)
     held = {name: evaluate.hold(folder, loaded, split=split, verify=verify) for name, folder in named}
     _tell_other_clips(held)
-    digest = sha256(path)
+    digest = checkpoint.digest(checkpoint.weights(loaded.saved))
     return {name: _once(name, one, loaded, digest, out / name) for name, one in held.items()}
 
 
@@ -86,10 +89,11 @@ def _tell_other_clips(held: dict[str, Held]) -> None:
 def _once(name: str, held: Held, loaded: Loaded, digest: str, folder: Path) -> Predictions:
     """Return the predictions on one set: those of an earlier call, or new ones, which are written."""
     made_of = {
-        "checkpoint": digest,
+        "weights": digest,
         "shards": sha256(held.folder / "dataset.json"),
         "split": held.split,
-        **{name: getattr(loaded.settings, name) for name in ("limit", "amp", "decode")},
+        "selected_on": loaded.saved["selected_on"],
+        **{name: getattr(loaded.settings, name) for name in _DECIDES},
         "mocrop": __version__,
         "version": VERSION,
     }
