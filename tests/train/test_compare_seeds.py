@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import dataclasses
 import itertools
+import json
 from pathlib import Path
 
 import numpy as np
 import pytest
+from click.testing import CliRunner, Result
+from mocrop_train.cli import compare_main
 from mocrop_train.errors import TrainError
 from mocrop_train.evaluation.compare import compare_files
 from mocrop_train.evaluation.comparison_text import format_table
@@ -95,3 +98,48 @@ def test_a_file_may_not_stand_twice_on_a_side_nor_a_checkpoint_unnoticed(tmp_pat
     copy.write_bytes(a.read_bytes())
     (found,) = compare_files([[a, copy], [b]])
     assert found.notes == ["a checkpoint occurs twice on one side: its runs are not independent"]
+
+
+def call(*arguments: object) -> Result:
+    return CliRunner().invoke(compare_main, [str(argument) for argument in arguments])
+
+
+def test_vs_stands_between_sides_and_every_file_is_one_without_it(tmp_path: Path) -> None:
+    a = seeds(tmp_path, "a", [[True, True, False, True]] * 2)
+    b = seeds(tmp_path, "b", [[False, True, False, False]] * 2)
+    sides = call(*a, "vs", *b, "--json", tmp_path / "t.json", "--markdown", tmp_path / "t.md")
+    assert sides.exit_code == 0, sides.output
+    (one,) = json.loads((tmp_path / "t.json").read_text())["comparisons"]
+    assert [len(one[side]) for side in ("first_runs", "other_runs")] == [2, 2]
+    assert one["difference"] == 0.5
+    assert "paired by seed" in sides.stdout
+    assert "| +50.0 |" in (tmp_path / "t.md").read_text()
+    files = call(*a, *b, "--json", tmp_path / "t.json")
+    assert files.exit_code == 0, files.output
+    assert len(json.loads((tmp_path / "t.json").read_text())["comparisons"]) == 3
+
+
+def test_a_warning_is_told_on_stderr_and_kept_in_what_is_written(tmp_path: Path) -> None:
+    (a,) = seeds(tmp_path, "a", [[True, False]])
+    (b,) = seeds(tmp_path, "b", [[True, False]])
+    b.write_text(b.read_text().replace('"selected_on": ""', '"selected_on": "test"'))
+    found = call(a, b, "--markdown", tmp_path / "t.md")
+    assert found.exit_code == 0
+    (line,) = found.stderr.splitlines()
+    assert line.startswith(f"{b}: its checkpoint was chosen by its accuracy on split test")
+    assert f"note: {line}" in found.stdout
+    assert line in (tmp_path / "t.md").read_text()
+
+
+@pytest.mark.parametrize("words", [["vs", "b"], ["a", "vs"], ["a", "vs", "vs", "b"], ["vs"]])
+def test_a_side_without_files_is_bad_usage(words: list[str]) -> None:
+    found = call(*words)
+    assert found.exit_code == 2
+    assert found.stderr.startswith("mocrop-compare: vs stands between two sides")
+    assert len(found.stderr.splitlines()) == 1
+
+
+def test_a_folder_is_no_prediction_file(tmp_path: Path) -> None:
+    found = call(tmp_path, tmp_path)
+    assert found.exit_code == 2
+    assert found.stderr.splitlines() == [f"mocrop-compare: {tmp_path}: cannot be read: Is a directory"]

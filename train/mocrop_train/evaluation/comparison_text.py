@@ -63,12 +63,7 @@ def _parts(comparisons: Sequence[Comparison], shown: int) -> Iterable[str | list
         _HEAD + ("p Holm",) * (len(comparisons) > 1),
         *(_row(one, len(comparisons) > 1) for one in comparisons),
     ]
-    yield (
-        "wins: right where the other is wrong; difference in points, first minus other; "
-        + ("p: exact sign-flip test" if _several(comparisons) else "p: exact McNemar")
-        + (", of groups where they are known" if first.groups else "")
-        + ("; Holm: for so many comparisons" if len(comparisons) > 1 else "")
-    )
+    yield _legend(comparisons)
     yield from _losses(comparisons)
     for one in comparisons:
         yield from _seeds(one)
@@ -90,6 +85,22 @@ _HEAD = (
     "p",
     "p groups",
 )
+
+
+def _legend(comparisons: Sequence[Comparison]) -> str:
+    several = any(len(runs) > 1 for one in comparisons for runs in (one.first_runs, one.other_runs))
+    said = [
+        "wins: right where the other is wrong" + (", mean over runs" if several else ""),
+        "difference: points, first minus other",
+        "p: exact sign-flip test of the mean over runs, of these networks on other clips"
+        if several
+        else "p: exact McNemar",
+    ]
+    if comparisons[0].groups:
+        said.append("p groups: exact sign-flip test over groups")
+    if len(comparisons) > 1:
+        said.append("p Holm: the last p before it, adjusted for the number of comparisons")
+    return "; ".join(said)
 
 
 def _row(one: Comparison, holm: bool) -> tuple[str, ...]:
@@ -167,7 +178,3 @@ def _class_row(each: ClassDifference) -> tuple[str, ...]:
 
 def _plain(text: str) -> str:
     return printable(text)
-
-
-def _several(comparisons: Sequence[Comparison]) -> bool:
-    return any(len(runs) > 1 for one in comparisons for runs in (one.first_runs, one.other_runs))
