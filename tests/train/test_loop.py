@@ -146,9 +146,13 @@ def test_a_run_folder_tells_what_was_run_and_how_it_went(toys: Any, tmp_path: Pa
     assert sorted(path.name for path in (tmp_path / "run").iterdir()) == [
         "best.pt",
         "config.json",
+        "confusion.csv",
+        "confusion.png",
         "last.pt",
         "log.csv",
+        "metrics.json",
         "predictions.json",
+        "reliability.png",
     ]
 
 

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import torch
 from mocrop_manifests import DatasetIndex, read_dataset
-from mocrop_manifests.files import publish_text, sweep
+from mocrop_manifests.files import sweep
 from torch import nn
 
 from mocrop_train.config import TrainConfig
@@ -19,7 +19,8 @@ from mocrop_train.data.feeds import Feeds, clocked, feeds
 from mocrop_train.data.loading import NO_LABEL, Batch
 from mocrop_train.errors import InterruptionError, TrainError
 from mocrop_train.evaluation import evaluate
-from mocrop_train.evaluation.predictions import Predictions, write_predictions
+from mocrop_train.evaluation.predictions import Predictions
+from mocrop_train.evaluation.write import write_results
 from mocrop_train.progress import log, track
 from mocrop_train.run import checkpoint, device, optim, runfolder, state
 from mocrop_train.run.keeping import Keeper
@@ -85,7 +86,7 @@ def train(
     if test is None:
         log.warning("%s: no clips in split test, so there is no test result", shards)
     elif run.ranks.main:
-        publish_text(predictions or out / "predictions.json", write_predictions(test))
+        write_results(out, test, path=predictions)
     return Report(run.best, run.history, division.selection.on, test)
 
 

@@ -121,8 +121,8 @@ def predictions_of(
         calibration=metrics.calibration_of(labels, predicted, shares).numbers(),
         crops=index.crops["name"],
         shards_sha256=shards_sha256,
-        checkpoint_sha256=sha256(path),
-        selected_on=saved.get("selected_on", ""),
+        weights_sha256=checkpoint.digest(checkpoint.weights(saved)),
+        selected_on=saved["selected_on"],
         seed=saved["config"].get("seed"),
     )
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
 import shutil
 import warnings
@@ -87,6 +88,18 @@ def fill(network: nn.Module, weights: dict[str, Any], path: Path) -> None:
             f"among them; it is not the file that a run has written"
         )
     network.load_state_dict(weights)
+
+
+def digest(weights: dict[str, torch.Tensor]) -> str:
+    """Return the hexadecimal SHA-256 of weights: names, types, shapes, values.
+
+    The same in whatever file they are: a checkpoint also holds times, and a copy of it other bytes.
+    """
+    found = hashlib.sha256()
+    for name, tensor in sorted(weights.items()):
+        found.update(f"{name} {tensor.dtype} {tuple(tensor.shape)}\n".encode())
+        found.update(tensor.detach().cpu().contiguous().flatten().view(torch.uint8).numpy().tobytes())
+    return found.hexdigest()
 
 
 def read_tensors(path: Path) -> Any:
