@@ -155,9 +155,10 @@ def _refuse_broken(state: State, weights: dict[str, Tensor], path: Path) -> None
     if math.isfinite(nn.utils.get_total_norm(floats, math.inf).item()):
         return
     names = [name for name, value in weights.items() if not value.isfinite().all()]
+    epoch = state.epoch + (state.batch > 0)
     kept = f"; {path} keeps the state before" if path.exists() else ""
     raise TrainError(
-        f"epoch {state.epoch + 1}, step {state.step}: {len(names)} weights hold nan or inf ({names[0]} "
+        f"epoch {epoch}, step {state.step}: {len(names)} weights hold nan or inf ({names[0]} "
         f"first); start anew with a lower --lr or --clip-grad 1{kept}"
     )
 
