@@ -45,7 +45,7 @@ Examples:
 \b
 A run folder holds
   config.json       all settings and versions       log.csv    one line per epoch
-  last.pt           state after the last epoch      best.pt    the epoch that is best on split val,
+  last.pt           what --resume goes on from     best.pt    the epoch that is best on split val,
   predictions.json  every test clip                            or on training groups held out
   metrics.json      accuracies and calibration      confusion.csv, confusion.png, reliability.png
 """
