@@ -21,6 +21,7 @@ from mocrop_train.errors import TrainError
 from mocrop_train.evaluation import evaluate
 from mocrop_train.evaluation.predictions import Predictions, write_predictions
 from mocrop_train.progress import log, track
+from mocrop_train.report.page import leave_report
 from mocrop_train.run import checkpoint, device, runfolder, state
 from mocrop_train.run.state import State
 
@@ -70,17 +71,19 @@ def train(
         state.restore(run, last, identity)
         if run.best == run.epoch:  # the run may have died between writing last.pt and best.pt
             checkpoint.keep_as(last, out / "best.pt")
-    runfolder.write_config(out / "config.json", config, index)
+    runfolder.write_config(out / "config.json", config, index, shards)
 
     fed = feeds(splits, run.model, config, where)
     # frozen: what is fed are features, and only the head is left to run
     network = run.model.head if config.freeze else run.model
     _fit(run, network, fed, config, out, identity)
-    if "test" not in splits:
+    test = None
+    if "test" in splits:
+        test = _test(run, network, fed, config, out / "best.pt", index)
+        publish_text(predictions or out / "predictions.json", write_predictions(test))
+    else:
         log.warning("%s: no clips in split test, so there is no test result", shards)
-        return Report(run.best, run.history, None)
-    test = _test(run, network, fed, config, out / "best.pt", index)
-    publish_text(predictions or out / "predictions.json", write_predictions(test))
+    leave_report(out, shards=shards, predictions=predictions)
     return Report(run.best, run.history, test)
 
 

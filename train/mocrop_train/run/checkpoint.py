@@ -40,12 +40,15 @@ def keep_as(path: Path, copy: Path) -> None:
             shutil.copyfile(path, temporary)
 
 
-def load(path: Path) -> dict[str, Any]:
-    """Read a checkpoint to the CPU, tensors and plain values only; raises TrainError if it is not one."""
+def load(path: Path, *, mapped: bool = False) -> dict[str, Any]:
+    """Read a checkpoint to the CPU, tensors and plain values only; raises TrainError if it is not one.
+
+    `mapped` leaves the tensors in the file until they are looked at.
+    """
     if not path.exists():
         raise TrainError(f"{path}: no such checkpoint")
     try:
-        body = read_tensors(path)
+        body = read_tensors(path, mapped=mapped)
     except TrainError as error:
         raise TrainError(f"{path}: not a readable checkpoint: {error}") from error
     if not isinstance(body, dict) or body.get("format") != FORMAT:
@@ -60,7 +63,7 @@ def load(path: Path) -> dict[str, Any]:
     return body
 
 
-def read_tensors(path: Path) -> Any:
+def read_tensors(path: Path, *, mapped: bool = False) -> Any:
     """Read a file of torch.save to the CPU: tensors and plain values, never code.
 
     Raises TrainError, which does not name the file, for one that is damaged or holds anything else.
@@ -68,7 +71,7 @@ def read_tensors(path: Path) -> Any:
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", UserWarning)  # on damaged bytes torch guesses at their pickle
-            return torch.load(path, "cpu", weights_only=True)
+            return torch.load(path, "cpu", weights_only=True, mmap=mapped)
     except Exception as error:  # damaged bytes make torch's unpickler fail in every way there is
         reason = str(error).strip().partition("\n")[0] or type(error).__name__
         raise TrainError(f"not a file of plain tensors: {reason}") from error
