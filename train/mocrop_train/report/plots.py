@@ -163,18 +163,15 @@ def curves_png(history: Sequence[dict[str, float]], best: int | None = None) -> 
     """
     with _figure(10.5, 3.1) as figure:
         for axes, (title, factor, lines) in zip(figure.subplots(1, 3), _PANELS, strict=True):
-            drawn = [
-                (name, [(row["epoch"], factor * row[key]) for row in history if _there(row, key)])
-                for key, name in lines
-            ]
-            for (name, points), (colour, _), dashes in zip(drawn, _SERIES, ("-", "--", ":"), strict=False):
-                if points:
-                    # a point for each epoch would hide the line of a long run
-                    marker = "o" if len(points) <= 30 else None
-                    axes.plot(*zip(*points, strict=True), color=colour, linestyle=dashes, marker=marker,
-                              markersize=3, linewidth=1.4, label=name)  # fmt: skip
             if best is not None:
                 axes.axvline(best, color=BLACK, linestyle="-.", linewidth=0.9, label=f"chosen: epoch {best}")
+            for (key, name), (colour, _), dashes in zip(lines, _SERIES, ("-", "--", ":"), strict=False):
+                points = [(row["epoch"], factor * row[key]) for row in history if _there(row, key)]
+                if points:
+                    # a mark for each epoch would hide the line of a long run
+                    marks = {"marker": "o", "markersize": 3} if len(points) <= 30 else {}
+                    axes.plot(*zip(*points, strict=True), dashes, color=colour, linewidth=1.4, label=name,
+                              **marks)  # fmt: skip
             axes.set(xlabel="epoch", ylabel=title, xlim=(0.5, len(history) + 0.5))
             axes.xaxis.set_major_locator(ticker.MaxNLocator(6, integer=True, min_n_ticks=1))
             axes.ticklabel_format(axis="y", scilimits=(-2, 4))

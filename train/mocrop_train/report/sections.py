@@ -112,13 +112,15 @@ def confusions(found: Predictions) -> Element:
         if wrong[true, taken]
     ]
     alt = f"confusion matrix of {len(matrix)} classes, rows true, columns predicted"
-    wide = "wide" if len(matrix) > 12 else ""
-    words: Child = table(("true class", "taken for", "clips", "share"), lines)
-    return _section(
-        "Confusions",
-        plot(lambda: plots.confusion_png(matrix, found.classes), alt, wide),
-        words if lines else tag("p", "Every clip is right."),
+    wide = "vast" if len(matrix) > 40 else "wide" if len(matrix) > 12 else ""
+
+    drawing = plot(lambda: plots.confusion_png(matrix, found.classes), alt, wide)
+    words = (
+        table(("true class", "taken for", "clips", "share"), lines)
+        if lines
+        else tag("p", "Every clip is right.")
     )
+    return _section("Confusions", tag("div", drawing, words, class_="pair"))
 
 
 def per_class(found: Predictions) -> Element:
