@@ -17,11 +17,14 @@ from mocrop_manifests import DatasetIndex, __version__
 from mocrop_manifests.files import publish_text
 
 from mocrop_train.config import TrainConfig
+from mocrop_train.data.splits import Selection
 from mocrop_train.errors import TrainError
 
 
-def write_config(path: Path, config: TrainConfig, index: DatasetIndex, shards: Path) -> None:
-    """Write the resolved settings, the versions that made the run, and its shard set, the folder `shards`."""
+def write_config(
+    path: Path, config: TrainConfig, index: DatasetIndex, shards: Path, selection: Selection
+) -> None:
+    """Write the resolved settings, the shard set at `shards`, what the epoch is chosen on, and the versions."""
     body = {
         "config": dataclasses.asdict(config),
         "shards": {
@@ -30,6 +33,7 @@ def write_config(path: Path, config: TrainConfig, index: DatasetIndex, shards: P
             "crops": index.crops,
             "classes": index.classes,
         },
+        "selection": dataclasses.asdict(selection),
         "versions": {
             "mocrop": __version__,
             "python": platform.python_version(),
