@@ -21,6 +21,7 @@ from mocrop_train.errors import InterruptionError, TrainError
 from mocrop_train.evaluation import evaluate
 from mocrop_train.evaluation.predictions import Predictions, write_predictions
 from mocrop_train.progress import log, track
+from mocrop_train.report.events import Events, check_installed
 from mocrop_train.report.page import leave_report
 from mocrop_train.run import checkpoint, device, optim, runfolder, state
 from mocrop_train.run.keeping import Keeper
@@ -62,6 +63,7 @@ def train(
         raise TrainError(
             f"{out}: holds a run already; --resume goes on with it, another --out starts a new one"
         )
+    check_installed(config)
     where = device.prepare(config)
     index = read_dataset(shards, verify=verify)
     division = splits.divide(shards, index, config)
@@ -73,8 +75,8 @@ def train(
         state.restore(run, last, identity)
     runfolder.write_config(out / "config.json", config, index, shards, division.selection)
     fed = feeds(division.sources, run.model, config, where)
-    with Stop() as stop:
-        keeper = Keeper(run, out, identity, stop, config.save_every)
+    with Stop() as stop, Events(out, config) as events:
+        keeper = Keeper(run, out, identity, stop, config.save_every, events)
         try:
             _fit(run, fed, config, keeper)
             with stop.at_once():
@@ -123,7 +125,7 @@ def train_epoch(run: State, fed: Feeds, config: TrainConfig, after_step: Callabl
     """Learn from the batches that are left of an epoch; a step is taken after every `accumulate` of them."""
     run.network.train()
     label, batches = f"epoch {run.epoch + 1}/{config.epochs}", len(fed.train)
-    for batch in track(clocked(fed.train, run.sums), label, batches, done=run.batch):
+    for batch in track(clocked(fed.train, run.sums), label, batches, done=run.batch, remark=run.in_words):
         _learn(run, batch, fed, config)
         run.batch += 1
         if run.batch % config.accumulate == 0 or run.batch == batches:

@@ -24,7 +24,7 @@ from mocrop_train.errors import TrainError
 def write_config(
     path: Path, config: TrainConfig, index: DatasetIndex, shards: Path, selection: Selection
 ) -> None:
-    """Write the resolved settings, the shard set at `shards`, what the epoch is chosen on, and the versions."""
+    """Write the resolved settings, the shard set at `shards`, what selects the epoch, and the versions."""
     body = {
         "config": dataclasses.asdict(config),
         "shards": {
