@@ -11,6 +11,7 @@ from mocrop_manifests.files import publish_text
 
 from mocrop_train import config as configs
 from mocrop_train import settings
+from mocrop_train.cli.costing import tell_cost
 from mocrop_train.cli.frame import FILE, FOLDER, OneLineErrors, check_usage, config_options
 from mocrop_train.config import TrainConfig
 
@@ -30,6 +31,8 @@ Examples:
   The same network on other crops of the same clips, and the comparison
     mocrop-train --shards work/shards/center --eval-only --checkpoint runs/small/best.pt --json center.json
     mocrop-compare runs/small/predictions.json center.json
+  What a prediction costs: counted, and measured on this machine
+    mocrop-train --cost --model resnet50 --shards work/shards/ours
 
 \b
 A run folder holds
@@ -40,10 +43,24 @@ A run folder holds
 
 
 @click.command("mocrop-train", cls=OneLineErrors, epilog=TRAIN_EXAMPLES)
-@click.option("--shards", type=FOLDER, required=True, help="Shard set: the folder that holds dataset.json.")
+@click.option(
+    "--shards", type=FOLDER, help="Shard set: the folder that holds dataset.json. Needed unless --cost."
+)
 @click.option("--out", type=FOLDER, help="Run folder; made if need be. Needed unless --eval-only.")
 @click.option("--resume", is_flag=True, help="Go on from last.pt of the run folder, with its settings.")
 @click.option("--eval-only", is_flag=True, help="Train nothing: evaluate --checkpoint on the shard set.")
+@click.option(
+    "--cost",
+    is_flag=True,
+    help="Train nothing: count the multiply-adds and parameters of --model, or of --checkpoint, and time its "
+    "predictions, alone and in batches of --batch-size clips; at --input-size, else the size of --shards, "
+    "else at 224 and 192 px.",
+)
+@click.option(
+    "--frames",
+    type=click.IntRange(1, 1024),
+    help="Frames of a clip for --cost.  [default: those of --shards, else 8]",
+)
 @click.option("--checkpoint", type=FILE, help="Checkpoint to evaluate, such as RUN/best.pt.")
 @click.option(
     "--split",
@@ -54,7 +71,7 @@ A run folder holds
     "--json",
     "predictions",
     type=FILE,
-    help="Where the predictions go.  [default: predictions.json in --out]",
+    help="Where the predictions go, or what --cost found.  [default: predictions.json in --out]",
 )
 @click.option("--config", "file", type=FILE, help="TOML file with any of the settings below.")
 @click.option("--verify", is_flag=True, help="Check the sha256 of every shard first, not only its size.")
@@ -63,10 +80,12 @@ A run folder holds
 @config_options
 @click.version_option(__version__)
 def main(
-    shards: Path,
+    shards: Path | None,
     out: Path | None,
     resume: bool,
     eval_only: bool,
+    cost: bool,
+    frames: int | None,
     checkpoint: Path | None,
     split: str | None,
     predictions: Path | None,
@@ -83,6 +102,15 @@ def main(
     """
     del quiet, debug  # OneLineErrors has seen to them
     asked = settings.given({name: value for name, value in options.items() if value is not None}, file)
+    if cost:
+        check_usage(
+            not (resume or eval_only or out or split), "--cost takes no run folder, split or other mode"
+        )
+        tell_cost(asked, shards=shards, saved=checkpoint, frames=frames, out=predictions)
+        return
+    check_usage(frames is None, "--frames goes with --cost; for training there is --segments")
+    if shards is None:
+        raise click.UsageError("Missing option '--shards': the folder that holds dataset.json")
     in_folder = out / "predictions.json" if out else None
     if eval_only:
         check_usage(not resume, "--resume and --eval-only exclude each other")
@@ -91,7 +119,10 @@ def main(
             shards, checkpoint or Path(), asked, split or "test", predictions or in_folder, verify=verify
         )
         return
-    check_usage(checkpoint is None, "--checkpoint goes with --eval-only; to start from weights use --weights")
+    check_usage(
+        checkpoint is None,
+        "--checkpoint goes with --eval-only or --cost; to start from weights use --weights",
+    )
     check_usage(split is None, "--split goes with --eval-only")
     if out is None or in_folder is None:
         raise click.UsageError("--out RUN is needed: the folder for checkpoints and results")
