@@ -47,12 +47,13 @@ def predict(
     network.eval()
     at_once = settings.batch_size * settings.segments
     found = []
-    for batch in track(batches, label, len(batches)):
-        parts = []
-        for frames in torch.split(batch.frames, at_once):
-            with device.autocast(settings, where):
-                parts.append(network(frames.to(where, non_blocking=True)).float().cpu())
-        found.append(clip_logits(torch.cat(parts), batch.counts))
+    with device.shortages_told(settings, f"evaluation of {label}"):
+        for batch in track(batches, label, len(batches)):
+            parts = []
+            for frames in torch.split(batch.frames, at_once):
+                with device.autocast(settings, where):
+                    parts.append(network(frames.to(where, non_blocking=True)).float().cpu())
+            found.append(clip_logits(torch.cat(parts), batch.counts))
     return torch.cat(found)
 
 
@@ -130,7 +131,7 @@ def evaluate_checkpoint(
             f"{shards}: no clips in split {split}; there are {', '.join(index.splits()) or 'none'}"
         )
     model = build_model(settings, len(index.classes), load=False)
-    model.load_state_dict(saved["model"])
+    model.load_state_dict(checkpoint.weights(saved))
     clips = loading.EvalClips(source, transforms.evaluation(settings.side))
     batches = ondevice.batches(clips, settings, where, workers=device.loader_workers(settings, where))
     logits = predict(model.to(where), batches, settings, where, split)
