@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -15,6 +16,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 from torchvision.models.swin_transformer import ShiftedWindowAttention
 
+README = Path(__file__).parents[2] / "train" / "README.md"
 UCF101 = 101
 # GFLOPs a frame at 224 and at 192 px, as the paper gives them
 PAPER = {
@@ -68,6 +70,19 @@ def test_the_strides_of_2015_cost_what_he_et_al_give() -> None:
     found = count("resnet50-v1", 224, classes=1000)
     assert math.floor(found.multiply_adds / 1e8) == 38
     assert found.parameters == count("resnet50", 224, classes=1000).parameters
+
+
+def test_the_table_of_the_readme_is_what_is_counted() -> None:
+    table = README.read_text(encoding="utf-8").partition("| network | parameters")[2].partition("\n\n")[0]
+    rows = dict(line.strip("| ").split(" | ", 1) for line in table.splitlines()[2:])
+    assert list(rows) == list(MODELS)
+    for model, row in rows.items():
+        large, small = count(model, 224), count(model, 192)
+        assert row.split(" | ") == [
+            f"{large.parameters / 1e6:.2f}",
+            *(f"{cost.multiply_adds / 1e9:.3f}" for cost in (large, small)),
+            *(f"{cost.published / 1e9:.3f}" for cost in (large, small)),
+        ]
 
 
 class ByHand:
