@@ -7,14 +7,13 @@ from typing import Any
 
 import pytest
 import torch
-from mocrop_manifests import read_dataset
 from mocrop_train import loop
 from mocrop_train.config import MODELS, TrainConfig
-from mocrop_train.data import loading
-from mocrop_train.data.feeds import feeds
 from mocrop_train.models import build_model
-from mocrop_train.run import device, state
+from mocrop_train.run import device
 from torch import Tensor, nn
+
+from tests.benchmarks.waiting import prepared
 
 CPU = torch.device("cpu")
 WAYS: dict[str, dict[str, Any]] = {
@@ -40,12 +39,10 @@ WAYS: dict[str, dict[str, Any]] = {
 @pytest.mark.parametrize("model", MODELS)
 def test_every_backbone_learns_in_every_way(model: str, way: str, toys: Any) -> None:
     folder = toys.write(clips=toys.clips(train=6, test=0, size=(64, 64)), size=64)
-    index = read_dataset(folder)
     config = TrainConfig(model=model, batch_size=2, segments=2, epochs=1, device="cpu", **WAYS[way])
-    config = config.resolved(loading.stored_size(folder, index))
-    run = state.start(config, len(index.classes), CPU)
+    run, fed, config = prepared(folder, config)
     before = {name: value.clone() for name, value in run.model.named_parameters()}
-    loop.train_epoch(run, feeds(loading.open_splits(folder, index), run.model, config, CPU), config, _nothing)
+    loop.train_epoch(run, fed, config, lambda: None)
     assert run.sums["seen"] == 6
     assert math.isfinite(run.sums["loss"])
     assert run.step == (2 if way == "all at once" else 3)
@@ -77,7 +74,3 @@ def test_bf16_gives_about_the_scores_of_full_precision(model: str) -> None:
     assert half.dtype == torch.bfloat16
     # bfloat16 has 8 bits: about 1 % an operation, in up to 150 layers behind one another
     assert (half.float() - whole).norm() < 0.1 * whole.norm()
-
-
-def _nothing() -> None:
-    return None
