@@ -11,6 +11,7 @@ from mocrop_manifests.files import publish_text
 
 from mocrop_train import config as configs
 from mocrop_train import settings
+from mocrop_train.cli.costing import tell_cost
 from mocrop_train.cli.frame import FILE, FOLDER, OneLineErrors, check_usage, config_options
 from mocrop_train.cli.reporting import report
 from mocrop_train.config import TrainConfig
@@ -33,6 +34,8 @@ Examples:
   The same network on other crops of the same clips, and the comparison
     mocrop-train --shards work/shards/center --eval-only --checkpoint runs/small/best.pt --json center.json
     mocrop-compare runs/small/predictions.json center.json
+  What a prediction costs: counted, and measured on this machine
+    mocrop-train --cost --model resnet50 --shards work/shards/ours
 
 \b
 A run folder holds
@@ -44,7 +47,11 @@ A run folder holds
 
 
 @click.command("mocrop-train", cls=OneLineErrors, epilog=TRAIN_EXAMPLES)
-@click.option("--shards", type=FOLDER, help="Shard set: the folder that holds dataset.json.")
+@click.option(
+    "--shards",
+    type=FOLDER,
+    help="Shard set: the folder that holds dataset.json. Needed unless --cost or --report.",
+)
 @click.option("--out", type=FOLDER, help="Run folder; made if need be. Needed unless --eval-only.")
 @click.option("--resume", is_flag=True, help="Go on from last.pt of the run folder, with its settings.")
 @click.option("--eval-only", is_flag=True, help="Train nothing: evaluate --checkpoint on the shard set.")
@@ -56,6 +63,18 @@ A run folder holds
     help="Train nothing: make report.html of a run folder again. Its thumbnails come from the shards that it "
     "was trained on, or from --shards.",
 )
+@click.option(
+    "--cost",
+    is_flag=True,
+    help="Train nothing: count the multiply-adds and parameters of --model, or of --checkpoint, and time its "
+    "predictions, alone and in batches of --batch-size clips; at --input-size, else the size of --shards, "
+    "else at 224 and 192 px.",
+)
+@click.option(
+    "--frames",
+    type=click.IntRange(1, 1024),
+    help="Frames of a clip for --cost.  [default: those of --shards, else 8]",
+)
 @click.option("--checkpoint", type=FILE, help="Checkpoint to evaluate, such as RUN/best.pt.")
 @click.option(
     "--split",
@@ -66,7 +85,7 @@ A run folder holds
     "--json",
     "predictions",
     type=FILE,
-    help="Where the predictions go.  [default: predictions.json in --out]",
+    help="Where the predictions go, or what --cost found.  [default: predictions.json in --out]",
 )
 @click.option("--config", "file", type=FILE, help="TOML file with any of the settings below.")
 @click.option("--verify", is_flag=True, help="Check the sha256 of every shard first, not only its size.")
@@ -80,6 +99,8 @@ def main(
     resume: bool,
     eval_only: bool,
     report_on: Path | None,
+    cost: bool,
+    frames: int | None,
     checkpoint: Path | None,
     split: str | None,
     predictions: Path | None,
@@ -100,6 +121,13 @@ def main(
         check_usage(not (resume or eval_only or out or checkpoint), "--report goes with --shards and --json")
         report(report_on, shards=shards, predictions=predictions)
         return
+    if cost:
+        check_usage(
+            not (resume or eval_only or out or split), "--cost takes no run folder, split or other mode"
+        )
+        tell_cost(asked, shards=shards, saved=checkpoint, frames=frames, out=predictions)
+        return
+    check_usage(frames is None, "--frames goes with --cost; for training there is --segments")
     if shards is None:
         raise click.UsageError("Missing option '--shards': the folder that holds dataset.json")
     in_folder = out / "predictions.json" if out else None
@@ -110,7 +138,10 @@ def main(
             shards, checkpoint or Path(), asked, split or "test", predictions or in_folder, verify=verify
         )
         return
-    check_usage(checkpoint is None, "--checkpoint goes with --eval-only; to start from weights use --weights")
+    check_usage(
+        checkpoint is None,
+        "--checkpoint goes with --eval-only or --cost; to start from weights use --weights",
+    )
     check_usage(split is None, "--split goes with --eval-only")
     if out is None or in_folder is None:
         raise click.UsageError("--out RUN is needed: the folder for checkpoints and results")
