@@ -63,7 +63,7 @@ class Run:
         self.folder = Path(toys.folder) / "run"
         self.classes = list(classes)
         self.clips = [prediction(clip.clip_id, clip.label, [0.5, 0.3, 0.2], clip.group) for clip in clips]
-        self.settings = TrainConfig(model="resnet50", epochs=2, lr=0.125)
+        self.settings = TrainConfig(model="resnet50", epochs=2, lr=0.125, input_size=224)
 
     def write(self, selection: str = "train groups", **told: Any) -> Path:
         self.folder.mkdir(exist_ok=True)
@@ -114,6 +114,8 @@ def test_the_page_says_what_was_run_and_how_it_went(run: Run) -> None:
     for text in ("33.3%", "12.1 to 64.6%", "selected on: train groups", "25.0%", "clip_8"):
         assert text in words, text
     assert re.search(r"down across 3 of 3 100.0%", words)
+    # ResNet-50: 4.09 G multiply-adds at 224 px, 23.5 million parameters below the head
+    assert re.search(r"parameters 23.51 million .* 4.09 G .* 4 frames, the median 16.3\d G", words)
     assert re.search(r"--model resnet50 resnet18", words)
     assert re.search(r"--lr 0.125 automatic", words)
     assert "--seed" not in words.partition("All settings")[0]
@@ -215,6 +217,11 @@ def test_a_run_without_test_clips_has_a_report(run: Run) -> None:
     (folder / "log.csv").unlink()
     words = Seen(write_report(folder)).words
     assert "no result" in words
+    config = json.loads((folder / "config.json").read_text())
+    config["config"] |= {"model": "of another release", "input_size": None}
+    (folder / "config.json").write_text(json.dumps(config))
+    (folder / "predictions.json").write_text(write_predictions(predictions_of(run.clips, run.classes)))
+    assert "Cost of a prediction" not in Seen(write_report(folder)).words
     assert "resnet50" in words
 
 

@@ -46,7 +46,7 @@ def leave_report(folder: Path, *, shards: Path, predictions: Path | None = None)
 def build_page(story: Story, shards: Path | None) -> str:
     """Return the page of a run as one HTML text."""
     found = story.predictions if story.predictions and story.predictions.clips else None
-    parts: list[Element | None] = [sections.headline(found)] if found else []
+    parts = [sections.headline(found), sections.cost(story, found)] if found else []
     if not found:
         parts.append(note("No predictions on a test split are there, so there is no result."))
     parts.append(sections.curves(story))

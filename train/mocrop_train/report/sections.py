@@ -14,9 +14,10 @@ from mocrop_train.config import TrainConfig
 from mocrop_train.errors import TrainError, printable
 from mocrop_train.evaluation import compare, metrics
 from mocrop_train.evaluation.predictions import Predictions
+from mocrop_train.models.cost import clip_cost
 from mocrop_train.report import plots
 from mocrop_train.report.story import Story
-from mocrop_train.settings import flag
+from mocrop_train.settings import flag, in_words, replaced
 
 _MOST_CONFUSIONS = 12
 _MOST_CLASSES = 400
@@ -74,6 +75,23 @@ def headline(found: Predictions) -> Element:
         ("Brier score", f"{good.brier:.3f}"),
     ]
     return _section("Result", number_list(shown), kind="result")
+
+
+def cost(story: Story, found: Predictions) -> Element | None:
+    """Return what a prediction costs the network, counted from the settings; None if they are not known."""
+    frames = int(np.median([clip.frames for clip in found.clips]))
+    if not frames:
+        return None
+    try:
+        price = clip_cost(replaced(TrainConfig(), story.settings), len(found.classes), frames)
+    except ValueError:  # settings of another release, or not resolved
+        return None
+    shown = [
+        ("parameters", f"{price.parameters / 1e6:.2f} million"),
+        ("multiply-adds of a frame", f"{price.multiply_adds / frames / 1e9:.2f} G"),
+        (f"of a clip of {frames} frames, the median", f"{price.multiply_adds / 1e9:.2f} G"),
+    ]
+    return _section("Cost of a prediction", number_list(shown))
 
 
 def curves(story: Story) -> Element | None:
@@ -229,8 +247,4 @@ def _number(value: float | None) -> str:
 
 
 def _setting(value: Any) -> str:
-    if value is None:
-        return "automatic"
-    if isinstance(value, bool):
-        return "on" if value else "off"
-    return printable(str(value))
+    return "automatic" if value is None else printable(in_words(value))

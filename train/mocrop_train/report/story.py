@@ -46,7 +46,7 @@ def read_story(folder: Path, predictions: Path | None = None) -> Story:
     log, scores = folder / "log.csv", predictions or folder / "predictions.json"
     return Story(
         name=folder.resolve().name,
-        settings=_table(body, "config"),
+        settings={name: _frozen(value) for name, value in _table(body, "config").items()},
         shards=_texts(_table(body, "shards")),
         versions=_texts(_table(body, "versions")),
         selected_on=str(_table(body, "selection").get("on", "")),
@@ -75,6 +75,10 @@ def _shown(predictions: Predictions) -> Predictions:
 def _table(body: Any, name: str) -> dict[str, Any]:
     found = body.get(name) if isinstance(body, dict) else None
     return found if isinstance(found, dict) else {}
+
+
+def _frozen(value: Any) -> Any:
+    return tuple(value) if isinstance(value, list) else value
 
 
 def _texts(table: dict[str, Any]) -> dict[str, str]:
