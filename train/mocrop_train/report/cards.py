@@ -28,7 +28,7 @@ def card(worst: WorstClip, classes: list[str], sight: Sight | None) -> Element:
             *_answer("predicted", classes, clip, clip.prediction),
             class_="answers",
         ),
-        tag("p", verdict, class_="facts") if verdict else None,
+        tag("p", verdict, class_="hint") if verdict else None,
         tag("p", *(tag("span", text, class_="chip") for text in chips), class_="chips"),
         _schematic(sight.crop) if sight and sight.crop else None,
         class_="card",

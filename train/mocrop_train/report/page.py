@@ -71,7 +71,7 @@ def _worst(found: Predictions, shards: Path | None) -> Element:
             "p",
             "By the loss of the true class, then mistakes of which the model is sure. The picture is the "
             "middle one of the stored frames, which show the crop alone.",
-            class_="facts",
+            class_="hint",
         ),
         *map(note, remarks),
         tag("div", *cards, class_="cards") if cards else tag("p", "No clip is wrong or unsure."),

@@ -149,7 +149,7 @@ def reliability_png(calibration: Calibration) -> bytes:
         )
         above.set(ylabel="accuracy, %", xlim=(0, 100), ylim=(-2, 102))
         above.set_title(f"expected calibration error {100 * calibration.ece:.1f} %", loc="left")
-        above.legend(loc="upper left", fontsize=8)
+        above.legend(fontsize=8)
         below.bar(confidence, clips, width=wide, color=SKY, edgecolor="white")
         below.set(xlabel="confidence of the predicted class, %", ylabel="clips")
         below.yaxis.set_major_locator(ticker.MaxNLocator(4, integer=True))

@@ -154,7 +154,7 @@ def per_class(found: Predictions) -> Element:
     if missing := len(matrix) - len(have):
         notes.append(note(f"{missing} classes have no clips in this split."))
     caption = "Share of right clips, with the 95 % interval over clips (Wilson); the worst class first."
-    body = (tag("p", caption, class_="facts"), tag("ol", *rows, class_="classes"), *notes)
+    body = (tag("p", caption, class_="hint"), tag("ol", *rows, class_="classes"), *notes)
     return _section("Classes", *body)
 
 
@@ -167,7 +167,7 @@ def calibration(found: Predictions) -> Element:
     return _section(
         "Calibration",
         plot(lambda: plots.reliability_png(good), alt),
-        tag("p", f"On average the model is {abs(gap):.1%} {how}.", class_="facts"),
+        tag("p", f"On average the model is {abs(gap):.1%} {how}.", class_="hint"),
     )
 
 
