@@ -25,7 +25,7 @@ MODELS = (
     "swin_t",
     "swin_b",
 )
-ANY_RUN = ("device", "workers", "decode", "augment", "threads", "save_every")
+ANY_RUN = ("device", "workers", "decode", "augment", "threads", "save_every", "tensorboard")
 WHEN_EVALUATED = (*ANY_RUN, "batch_size", "amp", "limit")
 
 
@@ -272,6 +272,11 @@ class TrainConfig(Checked):
         "too. 0 leaves it at that.",
         section="Machine",
         low=0.0,
+    )
+    tensorboard: bool = option(
+        False,
+        "Write the curves of log.csv for TensorBoard too: tensorboard --logdir RUN/tensorboard.",
+        section="Machine",
     )
 
     @property

@@ -22,6 +22,8 @@ from mocrop_train.evaluation import evaluate
 from mocrop_train.evaluation.predictions import Predictions
 from mocrop_train.evaluation.write import write_results
 from mocrop_train.progress import log, track
+from mocrop_train.report.events import Events, check_installed
+from mocrop_train.report.page import leave_report
 from mocrop_train.run import checkpoint, device, optim, runfolder, state
 from mocrop_train.run.keeping import Keeper
 from mocrop_train.run.state import State
@@ -62,6 +64,7 @@ def train(
         raise TrainError(
             f"{out}: holds a run already; --resume goes on with it, another --out starts a new one"
         )
+    check_installed(config)
     where = device.prepare(config)
     index = read_dataset(shards, verify=verify)
     division = splits.divide(shards, index, config)
@@ -71,10 +74,10 @@ def train(
     sweep(out, spare_living=True)
     if resume:
         state.restore(run, last, identity)
-    runfolder.write_config(out / "config.json", config, index, division.selection)
+    runfolder.write_config(out / "config.json", config, index, shards, division.selection)
     fed = feeds(division.sources, run.model, config, where)
-    with Stop() as stop:
-        keeper = Keeper(run, out, identity, stop, config.save_every)
+    with Stop() as stop, Events(out, config) as events:
+        keeper = Keeper(run, out, identity, stop, config.save_every, events)
         try:
             _fit(run, fed, config, keeper)
             with stop.at_once():
@@ -86,6 +89,7 @@ def train(
         log.warning("%s: no clips in split test, so there is no test result", shards)
     else:
         write_results(out, test, path=predictions)
+    leave_report(out, shards=shards, predictions=predictions)
     return Report(run.best, run.history, division.selection.on, test)
 
 
@@ -96,8 +100,6 @@ def format_report(report: Report) -> str:
         row = report.history[report.best - 1]
         chosen = f"top-1 {row['val_top1']:.1%} on {report.selected_on}"
     lines = [f"best.pt: epoch {report.best} of {len(report.history)} ({chosen})"]
-    if report.selected_on == splits.TEST:
-        lines.append(splits.OPTIMISTIC)
     if report.test:
         lines.append(evaluate.format_result(report.test))
     return "\n".join(lines)
@@ -122,7 +124,7 @@ def train_epoch(run: State, fed: Feeds, config: TrainConfig, after_step: Callabl
     """Learn from the batches that are left of an epoch; a step is taken after every `accumulate` of them."""
     run.network.train()
     label, batches = f"epoch {run.epoch + 1}/{config.epochs}", len(fed.train)
-    for batch in track(clocked(fed.train, run.sums), label, batches, done=run.batch):
+    for batch in track(clocked(fed.train, run.sums), label, batches, done=run.batch, remark=run.in_words):
         _learn(run, batch, fed, config)
         run.batch += 1
         if run.batch % config.accumulate == 0 or run.batch == batches:
@@ -208,7 +210,7 @@ def _test(run: State, fed: Feeds, config: TrainConfig, best: Path, index: Datase
     if "test" not in fed.held_out:
         return None
     saved = checkpoint.load(best)
-    run.model.load_state_dict(checkpoint.weights(saved))
+    checkpoint.fill(run.model, checkpoint.weights(saved), best)
     logits = evaluate.predict(run.part(run.model), fed.held_out["test"], config, run.where, "test")
     return evaluate.predictions_of(
         logits, fed.clips["test"], index, split="test", path=best, saved=saved, shards_sha256=saved["shards"]

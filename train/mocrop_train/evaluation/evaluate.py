@@ -19,11 +19,12 @@ from mocrop_train.config import TrainConfig
 from mocrop_train.data import loading, ondevice, transforms
 from mocrop_train.data.loading import Batches
 from mocrop_train.data.shards import ClipEntry
+from mocrop_train.data.splits import OPTIMISTIC, TEST
 from mocrop_train.errors import TrainError, printable
 from mocrop_train.evaluation import metrics
 from mocrop_train.evaluation.predictions import ClipPrediction, Predictions, rounded
 from mocrop_train.models import build_model
-from mocrop_train.progress import track
+from mocrop_train.progress import log, track
 from mocrop_train.run import checkpoint, device
 
 
@@ -168,7 +169,7 @@ def load(path: Path, options: dict[str, Any] | None = None) -> Loaded:
     settings = config.evaluated(saved["config"], options or {})
     where = device.prepare(settings)
     model = build_model(settings, len(saved["classes"]), load=False)
-    model.load_state_dict(checkpoint.weights(saved))
+    checkpoint.fill(model, checkpoint.weights(saved), path)
     return Loaded(path, saved, settings, where, model.to(where))
 
 
@@ -183,6 +184,14 @@ def hold(shards: Path, loaded: Loaded, *, split: str = "test", verify: bool = Fa
     if not source.clips:
         raise TrainError(
             f"{shards}: no clips in split {split}; there are {', '.join(index.splits()) or 'none'}"
+        )
+    present = {clip.label for clip in source.clips}
+    if len(present) == 1:
+        log.warning(
+            "%s: all clips of split %s are of one class, %s; its accuracy tells nothing about the others",
+            shards,
+            split,
+            printable(index.classes[present.pop()]),
         )
     return Held(shards, index, split, source)
 
@@ -222,6 +231,8 @@ def format_result(predictions: Predictions) -> str:
     lines = [
         f"{predictions.split}: top-1 {predictions.top1:.1%}, top-5 {predictions.top5:.1%} of {clips} clips"
     ]
+    if predictions.selected_on == TEST:
+        lines.insert(0, OPTIMISTIC)
     shares = [(printable(name), share) for name, share in predictions.per_class.items()]
     width = max(len(name) for name, _ in shares)
     lines += [f"  {name:{width}}  {share:6.1%}" for name, share in sorted(shares, key=lambda item: item[1])]

@@ -11,7 +11,10 @@ from typing import Any
 
 import torch
 from mocrop_manifests.files import publish
+from torch import nn
 
+from mocrop_train import settings
+from mocrop_train.config import TrainConfig
 from mocrop_train.errors import TrainError, printable
 
 FORMAT = "mocrop-checkpoint"
@@ -42,12 +45,15 @@ def keep_as(path: Path, copy: Path) -> None:
             shutil.copyfile(path, temporary)
 
 
-def load(path: Path) -> dict[str, Any]:
-    """Read a checkpoint to the CPU, tensors and plain values only; raises TrainError if it is not one."""
+def load(path: Path, *, mapped: bool = False) -> dict[str, Any]:
+    """Read a checkpoint to the CPU, tensors and plain values only; raises TrainError if it is not one.
+
+    `mapped` leaves the tensors in the file until they are looked at.
+    """
     if not path.exists():
         raise TrainError(f"{path}: no such checkpoint")
     try:
-        body = read_tensors(path)
+        body = read_tensors(path, mapped=mapped)
     except TrainError as error:
         raise TrainError(f"{path}: not a readable checkpoint: {error}") from error
     if not isinstance(body, dict) or body.get("format") != FORMAT:
@@ -61,6 +67,10 @@ def load(path: Path) -> dict[str, Any]:
             )
     if not all(isinstance(name, str) for name in body["classes"]):
         raise TrainError(f"{path}: not a whole checkpoint: classes are not all texts")
+    try:
+        settings.replaced(TrainConfig(), body["config"])
+    except TrainError as error:
+        raise TrainError(f"{path}: its settings are not those of this release: {error}") from error
     return body
 
 
@@ -82,7 +92,20 @@ def digest(weights: dict[str, torch.Tensor]) -> str:
     return found.hexdigest()
 
 
-def read_tensors(path: Path) -> Any:
+def fill(network: nn.Module, weights: dict[str, Any], path: Path) -> None:
+    """Load the weights of a checkpoint; raises TrainError that says how many are not those of the network."""
+    own = network.state_dict()
+    wrong = own.keys() ^ weights.keys()
+    wrong |= {key for key in own.keys() - wrong if own[key].shape != getattr(weights[key], "shape", None)}
+    if wrong:
+        raise TrainError(
+            f"{path}: {len(wrong)} weights do not fit the network of its settings, {min(map(str, wrong))} "
+            f"among them; it is not the file that a run has written"
+        )
+    network.load_state_dict(weights)
+
+
+def read_tensors(path: Path, *, mapped: bool = False) -> Any:
     """Read a file of torch.save to the CPU: tensors and plain values, never code.
 
     Raises TrainError, which does not name the file, for one that is damaged or holds anything else.
@@ -90,7 +113,7 @@ def read_tensors(path: Path) -> Any:
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", UserWarning)  # on damaged bytes torch guesses at their pickle
-            return torch.load(path, "cpu", weights_only=True)
+            return torch.load(path, "cpu", weights_only=True, mmap=mapped)
     except Exception as error:  # damaged bytes make torch's unpickler fail in every way there is
         reason = str(error).strip().partition("\n")[0] or type(error).__name__
         raise TrainError(f"not a file of plain tensors: {reason}") from error

@@ -63,6 +63,11 @@ class State:
         self.history.append(row)
         self.epoch, self.batch, self.sums = self.epoch + 1, 0, no_sums()
 
+    def in_words(self) -> str:
+        """Return how the epoch goes: its mean loss so far, and the learning rate of the last step."""
+        loss = self.sums["loss"] / max(1, self.sums["seen"])
+        return f"loss {loss:.3f}, lr {self.optimizer.param_groups[0]['lr']:.2g}"
+
     @property
     def evaluated(self) -> nn.Module:
         """What is to be evaluated: the average, where there is one."""
@@ -121,21 +126,24 @@ def save(state: State, path: Path, run: dict[str, Any]) -> None:
 
 
 def restore(state: State, path: Path, run: dict[str, Any]) -> None:
-    """Continue from a checkpoint; raises TrainError if it is of other shards or classes."""
+    """Continue from a checkpoint; raises TrainError if it is of other shards, classes or networks."""
     saved = checkpoint.load(path)
     checkpoint.check_classes(path, saved["classes"], run["classes"])
     if saved["shards"] != run["shards"]:
         raise TrainError(
             f"{path}: trained on other shards (dataset.json differs); start anew with another --out"
         )
-    state.model.load_state_dict(saved["model"])
+    checkpoint.fill(state.model, saved["model"], path)
     if state.averaged is not None:
-        state.averaged.load_state_dict(saved["ema"])
-    state.optimizer.load_state_dict(saved["optimizer"])
-    state.scaler.load_state_dict(saved["scaler"])
-    torch.set_rng_state(saved["rng"]["cpu"])
-    if state.where.type == "cuda" and "cuda" in saved["rng"]:
-        torch.cuda.set_rng_state(saved["rng"]["cuda"])
+        checkpoint.fill(state.averaged, saved["ema"] or {}, path)
+    try:
+        state.optimizer.load_state_dict(saved["optimizer"])
+        state.scaler.load_state_dict(saved["scaler"])
+        torch.set_rng_state(saved["rng"]["cpu"])
+        if state.where.type == "cuda" and "cuda" in saved["rng"]:
+            torch.cuda.set_rng_state(saved["rng"]["cuda"])
+    except (KeyError, RuntimeError, TypeError, ValueError) as error:
+        raise TrainError(f"{path}: not a whole checkpoint, cannot go on from it: {error!r}") from error
     for name in ("epoch", "step", "batch", "sums", "best", "history"):
         setattr(state, name, saved[name])
 
