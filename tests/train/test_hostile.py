@@ -55,7 +55,7 @@ def whole_state() -> dict[str, Any]:
     return {
         "model": {"w": torch.zeros(1)},
         "rng": {"cpu": torch.zeros(1)},
-        **{name: {} for name in ("optimizer", "scaler", "config")},
+        **{name: {} for name in ("optimizer", "scaler", "config", "made")},
         **dict.fromkeys(("epoch", "step", "best"), 1),
         "history": [],
         "classes": ["a"],

@@ -11,6 +11,7 @@ from mocrop_manifests.files import publish_text
 
 from mocrop_train import config as configs
 from mocrop_train import settings
+from mocrop_train.cli.exporting import export, parse_formats
 from mocrop_train.cli.frame import FILE, FOLDER, OneLineErrors, check_usage, config_options
 from mocrop_train.config import TrainConfig
 
@@ -30,6 +31,8 @@ Examples:
   The same network on other crops of the same clips, and the comparison
     mocrop-train --shards work/shards/center --eval-only --checkpoint runs/small/best.pt --json center.json
     mocrop-compare runs/small/predictions.json center.json
+  The network for other programs: torch.export and ONNX, checked, with its preprocessing
+    mocrop-train --export runs/small/export --checkpoint runs/small/best.pt
 
 \b
 A run folder holds
@@ -40,11 +43,23 @@ A run folder holds
 
 
 @click.command("mocrop-train", cls=OneLineErrors, epilog=TRAIN_EXAMPLES)
-@click.option("--shards", type=FOLDER, required=True, help="Shard set: the folder that holds dataset.json.")
+@click.option("--shards", type=FOLDER, help="Shard set: the folder that holds dataset.json.")
 @click.option("--out", type=FOLDER, help="Run folder; made if need be. Needed unless --eval-only.")
 @click.option("--resume", is_flag=True, help="Go on from last.pt of the run folder, with its settings.")
 @click.option("--eval-only", is_flag=True, help="Train nothing: evaluate --checkpoint on the shard set.")
-@click.option("--checkpoint", type=FILE, help="Checkpoint to evaluate, such as RUN/best.pt.")
+@click.option("--checkpoint", type=FILE, help="Checkpoint to evaluate or export, such as RUN/best.pt.")
+@click.option(
+    "--export",
+    "export_to",
+    type=FOLDER,
+    help="Train nothing: write --checkpoint to this new folder as programs that need no code of ours, each "
+    "compared with the network first, and model.json with all that is to be known to use them.",
+)
+@click.option(
+    "--export-formats",
+    callback=parse_formats,
+    help="Forms of --export: pt2 (torch.export), onnx (pip install 'mocrop[onnx]').  [default: pt2,onnx]",
+)
 @click.option(
     "--split",
     type=click.Choice(["train", "val", "test"]),
@@ -63,11 +78,13 @@ A run folder holds
 @config_options
 @click.version_option(__version__)
 def main(
-    shards: Path,
+    shards: Path | None,
     out: Path | None,
     resume: bool,
     eval_only: bool,
     checkpoint: Path | None,
+    export_to: Path | None,
+    export_formats: tuple[str, ...],
     split: str | None,
     predictions: Path | None,
     file: Path | None,
@@ -83,6 +100,12 @@ def main(
     """
     del quiet, debug  # OneLineErrors has seen to them
     asked = settings.given({name: value for name, value in options.items() if value is not None}, file)
+    if export_to is not None:
+        check_usage(not (shards or out or resume or eval_only), "--export goes with --checkpoint alone")
+        export(export_to, checkpoint, export_formats, asked)
+        return
+    if shards is None:
+        raise click.UsageError("Missing option '--shards'.")
     in_folder = out / "predictions.json" if out else None
     if eval_only:
         check_usage(not resume, "--resume and --eval-only exclude each other")

@@ -105,6 +105,31 @@ def predictions_of(
     )
 
 
+@dataclass(frozen=True, slots=True)
+class Loaded:
+    """A checkpoint that is ready to evaluate: its content, its model on its device, the settings to use."""
+
+    path: Path
+    saved: dict[str, Any]
+    settings: TrainConfig
+    where: torch.device
+    model: nn.Module
+
+
+def load(path: Path, options: dict[str, Any] | None = None) -> Loaded:
+    """Load a checkpoint to evaluate it.
+
+    Settings come from the checkpoint, except the machine's and `limit`; `options` may change those of
+    config.WHEN_EVALUATED. Raises TrainError.
+    """
+    saved = checkpoint.load(path)
+    settings = config.evaluated(saved["config"], options or {})
+    where = device.prepare(settings)
+    model = build_model(settings, len(saved["classes"]), load=False)
+    model.load_state_dict(saved["model"])
+    return Loaded(path, saved, settings, where, model.to(where))
+
+
 def evaluate_checkpoint(
     shards: Path,
     path: Path,
@@ -119,21 +144,18 @@ def evaluate_checkpoint(
     config.WHEN_EVALUATED. Raises TrainError or ManifestError if checkpoint and shards do not go together
     or the split has no clips.
     """
-    saved = checkpoint.load(path)
-    settings = config.evaluated(saved["config"], options or {})
-    where = device.prepare(settings)
+    loaded = load(path, options)
+    settings, where = loaded.settings, loaded.where
     index = read_dataset(shards, verify=verify)
-    checkpoint.check_classes(path, saved["classes"], index.classes)
+    checkpoint.check_classes(path, loaded.saved["classes"], index.classes)
     source = loading.ClipFrames(shards, index, split, limit=settings.limit)
     if not source.clips:
         raise TrainError(
             f"{shards}: no clips in split {split}; there are {', '.join(index.splits()) or 'none'}"
         )
-    model = build_model(settings, len(index.classes), load=False)
-    model.load_state_dict(saved["model"])
     clips = loading.EvalClips(source, transforms.evaluation(settings.side))
     batches = ondevice.batches(clips, settings, where, workers=device.loader_workers(settings, where))
-    logits = predict(model.to(where), batches, settings, where, split)
+    logits = predict(loaded.model, batches, settings, where, split)
     name = f"{path.resolve().parent.name}/{path.name}"
     return predictions_of(logits, source.clips, index, split=split, model=settings.model, checkpoint=name)
 

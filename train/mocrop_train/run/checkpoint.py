@@ -16,7 +16,7 @@ from mocrop_train.errors import TrainError, printable
 FORMAT = "mocrop-checkpoint"
 VERSION = 1
 _PARTS: dict[str, type] = {
-    **dict.fromkeys(("model", "optimizer", "scaler", "rng", "config"), dict),
+    **dict.fromkeys(("model", "optimizer", "scaler", "rng", "config", "made"), dict),
     **dict.fromkeys(("epoch", "step", "best"), int),
     **dict.fromkeys(("history", "classes"), list),
     "shards": str,

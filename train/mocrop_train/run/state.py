@@ -36,10 +36,11 @@ class State:
 
 
 def identity(shards: Path, index: DatasetIndex, config: TrainConfig) -> dict[str, Any]:
-    """Return what makes a run this run and no other: shards (by hash), classes, settings."""
+    """Return what makes a run this run and no other: shards (hash, how they were made), classes, settings."""
     return {
         "shards": hashlib.sha256((shards / "dataset.json").read_bytes()).hexdigest(),
         "classes": index.classes,
+        "made": index.config,
         "config": dataclasses.asdict(config),
     }
 
