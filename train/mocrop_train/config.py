@@ -24,7 +24,7 @@ MODELS = (
     "swin_t",
     "swin_b",
 )
-ANY_RUN = ("device", "workers", "decode", "threads")
+ANY_RUN = ("device", "workers", "decode", "threads", "save_every")
 WHEN_EVALUATED = (*ANY_RUN, "batch_size", "amp", "limit")
 
 
@@ -103,7 +103,14 @@ class TrainConfig(Checked):
     )
 
     epochs: int = option(30, "Passes over the training clips.", section="Optimisation", low=1)
-    batch_size: int = option(16, "Clips per step.", section="Optimisation", low=1)
+    batch_size: int = option(16, "Clips per forward pass.", section="Optimisation", low=1)
+    accumulate: int = option(
+        1,
+        "Batches per step: gradients are averaged over all of their clips, so that 4 batches of 16 make the "
+        "step of 64 clips in the memory of 16. Batch normalisation still sees 16.",
+        section="Optimisation",
+        low=1,
+    )
     optimizer: str = option(
         "adamw", "AdamW, or SGD with momentum 0.9.", section="Optimisation", choices=("adamw", "sgd")
     )
@@ -141,6 +148,23 @@ class TrainConfig(Checked):
         low=0.0,
         high=0.9,
     )
+    mixup: float = option(
+        0.0,
+        "Blend pairs of clips and their labels by a share from Beta(a, a), one per batch; 0.2 is usual, 0 is "
+        "off.",
+        section="Optimisation",
+        low=0.0,
+        high=10.0,
+    )
+    ema: float | None = option(
+        None,
+        "Evaluate an average of the weights in which every step counts so much less than the next, such as "
+        "0.999; it reaches less far back in the first steps.",
+        section="Optimisation",
+        low=0.0,
+        high=0.999999,
+        auto="no average",
+    )
     clip_grad: float | None = option(
         None, "Largest norm of the gradient.", section="Optimisation", low=0.0, auto="no limit"
     )
@@ -149,6 +173,12 @@ class TrainConfig(Checked):
         "Mixed precision. bf16 is about twice as fast on GPUs, and on CPUs that have it; fp16 needs a GPU.",
         section="Optimisation",
         choices=("off", "bf16", "fp16"),
+    )
+    compile: bool = option(
+        False,
+        "Compile the network for training; the first two steps take minutes, the others less time. Needs a "
+        "C++ compiler on a CPU.",
+        section="Optimisation",
     )
     seed: int = option(
         0, "Seed of the weights, the order, the frames and the augmentation.", section="Optimisation", low=0
@@ -177,6 +207,13 @@ class TrainConfig(Checked):
     )
     threads: int | None = option(
         None, "CPU threads of torch.", section="Machine", low=1, high=1024, auto="torch's own choice"
+    )
+    save_every: float = option(
+        10.0,
+        "Minutes from one save of last.pt to the next within an epoch; it is saved at the end of every epoch "
+        "too. 0 leaves it at that.",
+        section="Machine",
+        low=0.0,
     )
 
     @property

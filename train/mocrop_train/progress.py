@@ -31,13 +31,16 @@ def console(*, quiet: bool) -> Iterator[None]:
         log.setLevel(before)
 
 
-def track(items: Iterable[Item], label: str, total: int) -> Iterator[Item]:
-    """Yield the items while showing how far we are; without a terminal, a line now and then."""
+def track(items: Iterable[Item], label: str, total: int, *, done: int = 0) -> Iterator[Item]:
+    """Yield the items while showing how far we are; without a terminal, a line now and then.
+
+    `done` of the `total` have been seen before.
+    """
     # disable=None is tqdm's own test for a terminal
     silent = None if log.isEnabledFor(logging.INFO) else True
     last = time.monotonic()
-    with tqdm(total=total, desc=label, disable=silent, leave=False) as bar:
-        for count, item in enumerate(items, start=1):
+    with tqdm(total=total, initial=done, desc=label, disable=silent, leave=False) as bar:
+        for count, item in enumerate(items, start=done + 1):
             yield item
             bar.update()
             if bar.disable and time.monotonic() - last > _SECONDS_BETWEEN_LINES:

@@ -13,7 +13,7 @@ from mocrop_manifests import ManifestError
 
 from mocrop_train import settings
 from mocrop_train.config import TrainConfig
-from mocrop_train.errors import TrainError, printable
+from mocrop_train.errors import InterruptionError, TrainError, printable
 from mocrop_train.progress import console
 
 Command = TypeVar("Command", bound=Callable[..., Any])
@@ -33,8 +33,8 @@ class OneLineErrors(click.Command):
         except click.ClickException as error:
             click.echo(f"{self.name}: {' '.join(error.format_message().split())}", err=True)
             code = 2
-        except (KeyboardInterrupt, click.Abort):
-            click.echo(f"{self.name}: interrupted", err=True)
+        except (KeyboardInterrupt, click.Abort, InterruptionError) as error:
+            click.echo(f"{self.name}: {printable(str(error)) or 'interrupted'}", err=True)
             code = _INTERRUPTED
         sys.exit(code if isinstance(code, int) else 0)
 

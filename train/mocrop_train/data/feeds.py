@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import itertools
+import time
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import torch
 
 from mocrop_train.config import TrainConfig
 from mocrop_train.data import features, loading, ondevice, transforms
-from mocrop_train.data.loading import Batches, FrameSource
+from mocrop_train.data.loading import Batch, Batches, FrameSource
 from mocrop_train.data.sampling import ShuffledClips
 from mocrop_train.data.shards import ClipEntry
 from mocrop_train.models import FrameClassifier
@@ -24,6 +26,26 @@ class Feeds:
     order: ShuffledClips
     held_out: dict[str, Batches]
     clips: dict[str, Sequence[ClipEntry]]
+
+    def begin(self, epoch: int, clips: int) -> None:
+        """Let the training batches be those of an epoch, from 0, after its first clips."""
+        self.order.epoch, self.order.start = epoch, clips
+
+    def next_clips(self, start: int, count: int) -> list[str]:
+        """Return the ids of training clips in the order of the epoch, for messages."""
+        self.order.start = start
+        return [self.clips["train"][clip].clip_id for clip, _ in itertools.islice(self.order, count)]
+
+
+def clocked(batches: Batches, sums: dict[str, float]) -> Iterator[Batch]:
+    """Yield the batches; to `sums` are added all `seconds`, and those `waited` until a batch was there."""
+    before = time.perf_counter()
+    for batch in batches:
+        came = time.perf_counter()
+        sums["waited"] += came - before
+        yield batch
+        before, start = time.perf_counter(), before
+        sums["seconds"] += before - start
 
 
 def feeds(

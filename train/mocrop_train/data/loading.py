@@ -22,6 +22,7 @@ from mocrop_train.data import jpegs
 from mocrop_train.data.sampling import ShuffledClips, segment_frames
 from mocrop_train.data.shards import ClipEntry, open_shard
 from mocrop_train.errors import TrainError
+from mocrop_train.run.stopping import left_to_the_parent
 
 Augmentation = Callable[[Tensor, torch.Generator], Tensor]
 View = Callable[[Tensor], Tensor]
@@ -251,6 +252,7 @@ def loader(
         collate_fn=collate,
         pin_memory=device.type == "cuda",
         persistent_workers=workers > 0,
+        worker_init_fn=left_to_the_parent,
         # without its own generator a loader draws from the global one, on which dropout depends
         generator=torch.Generator(),
     )

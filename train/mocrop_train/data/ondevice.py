@@ -16,6 +16,7 @@ from mocrop_train.data import jpegs, loading
 from mocrop_train.data.loading import Batch, Batches, ClipFrames, Clips
 from mocrop_train.data.sampling import ShuffledClips
 from mocrop_train.run import device
+from mocrop_train.run.stopping import left_to_the_parent
 
 T = TypeVar("T")
 
@@ -84,6 +85,7 @@ class DecodedThere:
             num_workers=workers,
             collate_fn=list,
             persistent_workers=workers > 0,
+            worker_init_fn=left_to_the_parent,
             generator=torch.Generator(),
         )
 

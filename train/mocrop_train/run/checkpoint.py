@@ -14,12 +14,13 @@ from mocrop_manifests.files import publish
 from mocrop_train.errors import TrainError, printable
 
 FORMAT = "mocrop-checkpoint"
-VERSION = 1
-_PARTS: dict[str, type] = {
-    **dict.fromkeys(("model", "optimizer", "scaler", "rng", "config", "made"), dict),
-    **dict.fromkeys(("epoch", "step", "best"), int),
-    **dict.fromkeys(("history", "classes"), list),
-    "shards": str,
+VERSION = 2
+_PARTS: dict[str, tuple[type, ...]] = {
+    **dict.fromkeys(("model", "optimizer", "scaler", "rng", "sums", "config", "made"), (dict,)),
+    **dict.fromkeys(("epoch", "step", "batch", "best"), (int,)),
+    **dict.fromkeys(("history", "classes"), (list,)),
+    "ema": (dict, type(None)),
+    "shards": (str,),
 }
 
 
@@ -52,12 +53,20 @@ def load(path: Path) -> dict[str, Any]:
         raise TrainError(f"{path}: not a checkpoint of mocrop-train")
     if body.get("version") != VERSION:
         raise TrainError(f"{path}: checkpoint version {body.get('version')!r}; this release reads {VERSION}")
-    for name, kind in _PARTS.items():
-        if not isinstance(body.get(name), kind):
-            raise TrainError(f"{path}: not a whole checkpoint: {name} is missing, or is no {kind.__name__}")
+    for name, kinds in _PARTS.items():
+        if name not in body or not isinstance(body[name], kinds):
+            raise TrainError(
+                f"{path}: not a whole checkpoint: {name} is missing, or is no {kinds[0].__name__}"
+            )
     if not all(isinstance(name, str) for name in body["classes"]):
         raise TrainError(f"{path}: not a whole checkpoint: classes are not all texts")
     return body
+
+
+def weights(body: dict[str, Any]) -> dict[str, torch.Tensor]:
+    """Return what a checkpoint is evaluated with, a state dict: the averaged weights if there are any."""
+    found: dict[str, torch.Tensor] = body["model"] if body["ema"] is None else body["ema"]
+    return found
 
 
 def read_tensors(path: Path) -> Any:
