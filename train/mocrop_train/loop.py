@@ -14,7 +14,7 @@ from mocrop_manifests.files import publish_text, sweep
 from torch import nn
 
 from mocrop_train.config import TrainConfig
-from mocrop_train.data import loading, mixing
+from mocrop_train.data import loading, mixing, splits
 from mocrop_train.data.feeds import Feeds, clocked, feeds
 from mocrop_train.data.loading import Batch
 from mocrop_train.errors import InterruptionError, TrainError
@@ -31,11 +31,12 @@ from mocrop_train.run.stopping import Stop
 class Report:
     """How a run ended: `best` is the epoch, from 1, whose weights best.pt holds; `test` is None without one.
 
-    history: one row per epoch, the columns of log.csv.
+    history: one row per epoch, the columns of log.csv. selected_on: one of splits.SELECTED_ON.
     """
 
     best: int
     history: list[dict[str, float]]
+    selected_on: str
     test: Predictions | None
 
 
@@ -50,10 +51,10 @@ def train(
 ) -> Report:
     """Train on the split `train` of a shard set, then evaluate once on `test`; folder `out` gets everything.
 
-    best.pt is chosen on the split `val`; without one it is the last epoch, never the best on test. With
-    `resume`, `config` must be that of out/last.pt (see config.resumed). `predictions` is where those on
-    test go, out/predictions.json by default. Raises TrainError or ManifestError, and InterruptionError on a
-    first SIGINT or SIGTERM, once the step is done and saved.
+    best.pt is chosen as data.splits says: on test only if the config asks for that. With `resume`, `config`
+    must be that of out/last.pt (see config.resumed). `predictions` is where those on test go,
+    out/predictions.json by default. Raises TrainError or ManifestError, and InterruptionError on a first
+    SIGINT or SIGTERM, once the step is done and saved.
     """
     last = out / "last.pt"
     if last.exists() and not resume:
@@ -62,17 +63,15 @@ def train(
         )
     where = device.prepare(config)
     index = read_dataset(shards, verify=verify)
-    splits = loading.open_splits(shards, index, limit=config.limit)
-    if "train" not in splits:
-        raise TrainError(f"{shards}: no clips in split train; there are {', '.join(splits) or 'none'}")
+    division = splits.divide(shards, index, config)
     config = config.resolved(loading.stored_size(shards, index))
-    identity = state.identity(shards, index, config)
+    identity = state.identity(shards, index, config, division.selection.on)
     run = state.start(config, len(index.classes), where, load=not resume)
     sweep(out, spare_living=True)
     if resume:
         state.restore(run, last, identity)
-    runfolder.write_config(out / "config.json", config, index)
-    fed = feeds(splits, run.model, config, where)
+    runfolder.write_config(out / "config.json", config, index, division.selection)
+    fed = feeds(division.sources, run.model, config, where)
     with Stop() as stop:
         keeper = Keeper(run, out, identity, stop, config.save_every)
         try:
@@ -86,16 +85,18 @@ def train(
         log.warning("%s: no clips in split test, so there is no test result", shards)
     else:
         publish_text(predictions or out / "predictions.json", write_predictions(test))
-    return Report(run.best, run.history, test)
+    return Report(run.best, run.history, division.selection.on, test)
 
 
 def format_report(report: Report) -> str:
     """Return the outcome of a run as text for people."""
-    row = report.history[report.best - 1]
-    chosen = (
-        f"val top-1 {row['val_top1']:.1%}" if "val_top1" in row else "the last one; there is no split val"
-    )
+    chosen = "the last one; there is nothing to choose on"
+    if report.selected_on != splits.LAST:
+        row = report.history[report.best - 1]
+        chosen = f"top-1 {row['val_top1']:.1%} on {report.selected_on}"
     lines = [f"best.pt: epoch {report.best} of {len(report.history)} ({chosen})"]
+    if report.selected_on == splits.TEST:
+        lines.append(splits.OPTIMISTIC)
     if report.test:
         lines.append(evaluate.format_result(report.test))
     return "\n".join(lines)
@@ -205,11 +206,11 @@ def _test(run: State, fed: Feeds, config: TrainConfig, best: Path, index: Datase
     """Predict the test clips, if there are any, with the weights of best.pt."""
     if "test" not in fed.held_out:
         return None
-    run.model.load_state_dict(checkpoint.weights(checkpoint.load(best)))
+    saved = checkpoint.load(best)
+    run.model.load_state_dict(checkpoint.weights(saved))
     logits = evaluate.predict(run.part(run.model), fed.held_out["test"], config, run.where, "test")
-    name = f"{best.resolve().parent.name}/{best.name}"
     return evaluate.predictions_of(
-        logits, fed.clips["test"], index, split="test", model=config.model, checkpoint=name
+        logits, fed.clips["test"], index, split="test", path=best, saved=saved, shards_sha256=saved["shards"]
     )
 
 

@@ -20,7 +20,7 @@ _PARTS: dict[str, tuple[type, ...]] = {
     **dict.fromkeys(("epoch", "step", "batch", "best"), (int,)),
     **dict.fromkeys(("history", "classes"), (list,)),
     "ema": (dict, type(None)),
-    "shards": (str,),
+    **dict.fromkeys(("shards", "selected_on"), (str,)),
 }
 
 

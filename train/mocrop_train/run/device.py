@@ -39,12 +39,19 @@ def prepare(config: TrainConfig) -> torch.device:
     where = torch.device(name)
     if config.decode == "cuda" and not decodes(config, where):
         log.warning("--decode cuda: no nvJPEG to be had (computing on %s); the CPU decodes", where)
+    if config.augment == "cuda" and where.type != "cuda":
+        log.warning("--augment cuda: computing on %s, which augments too", where)
     return where
 
 
 def decodes(config: TrainConfig, device: torch.device) -> bool:
     """Say whether the device on which a run computes is to decode its JPEGs, and can."""
     return config.decode == "cuda" and device.type == "cuda" and jpegs.can_decode_on(device)
+
+
+def augments(config: TrainConfig, device: torch.device) -> bool:
+    """Say whether training clips are augmented on the device on which a run computes, which is a GPU."""
+    return config.augment != "cpu" and device.type == "cuda"
 
 
 def autocast(config: TrainConfig, device: torch.device) -> contextlib.AbstractContextManager[Any]:

@@ -15,6 +15,7 @@ from mocrop_manifests import DatasetIndex
 from torch import Tensor, nn
 
 from mocrop_train.config import TrainConfig
+from mocrop_train.data.splits import LAST
 from mocrop_train.errors import TrainError
 from mocrop_train.models import FrameClassifier, build_model
 from mocrop_train.run import checkpoint, device, optim
@@ -68,13 +69,14 @@ class State:
         return self.part(self.model if self.averaged is None else self.averaged)
 
 
-def identity(shards: Path, index: DatasetIndex, config: TrainConfig) -> dict[str, Any]:
-    """Return what makes a run this run and no other: shards (hash, how they were made), classes, settings."""
+def identity(shards: Path, index: DatasetIndex, config: TrainConfig, selected_on: str) -> dict[str, Any]:
+    """Return what makes a run this run and no other: shards (by hash), classes, settings, how it selects."""
     return {
         "shards": hashlib.sha256((shards / "dataset.json").read_bytes()).hexdigest(),
         "classes": index.classes,
         "made": index.config,
         "config": dataclasses.asdict(config),
+        "selected_on": selected_on,
     }
 
 
@@ -96,6 +98,7 @@ def start(config: TrainConfig, classes: int, where: torch.device, *, load: bool 
 def save(state: State, path: Path, run: dict[str, Any]) -> None:
     """Write a checkpoint between two steps; `run` is its identity.
 
+    It is said to be selected only if its weights are: those of another epoch than the best are the last ones.
     Raises TrainError, and leaves the last checkpoint, if a weight is no finite number.
     """
     weights = state.model.state_dict()
@@ -113,6 +116,8 @@ def save(state: State, path: Path, run: dict[str, Any]) -> None:
         "best": state.best,
         "history": state.history,
     }
+    if state.best != state.epoch or state.batch:
+        run = {**run, "selected_on": LAST}
     checkpoint.save(path, {**body, **run})
 
 
