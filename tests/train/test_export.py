@@ -218,6 +218,7 @@ def test_what_cannot_be_exported_is_told_in_one_line(
     assert "'tflite' is not one of pt2, onnx" in refused(
         "--export", tmp_path / "e", *best, "--export-formats", "tflite"
     )
+    assert "--export-formats goes with --export" in refused("--shards", tmp_path, "--export-formats", "pt2")
     assert "goes with --checkpoint alone" in refused("--export", tmp_path / "e", *best, "--eval-only")
     assert "--model swin_t: evaluation keeps" in refused(
         "--export", tmp_path / "e", *best, "--model", "swin_t"

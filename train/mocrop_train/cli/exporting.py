@@ -12,20 +12,26 @@ from mocrop_train.cli.frame import check_usage
 FORMATS = ("pt2", "onnx")
 
 
-def parse_formats(context: click.Context, parameter: click.Parameter, text: str | None) -> tuple[str, ...]:
+def parse_formats(
+    context: click.Context, parameter: click.Parameter, text: str | None
+) -> tuple[str, ...] | None:
     """Return the formats of a list such as pt2,onnx; raises the error of bad usage."""
     del context, parameter
-    names = tuple(dict.fromkeys(name.strip() for name in text.split(","))) if text is not None else FORMATS
+    if text is None:
+        return None
+    names = tuple(dict.fromkeys(name.strip() for name in text.split(",")))
     unknown = [name for name in names if name not in FORMATS]
     if unknown:
         raise click.BadParameter(f"{unknown[0]!r} is not one of {', '.join(FORMATS)}")
     return names
 
 
-def export(folder: Path, checkpoint: Path | None, formats: tuple[str, ...], asked: dict[str, Any]) -> None:
+def export(
+    folder: Path, checkpoint: Path | None, formats: tuple[str, ...] | None, asked: dict[str, Any]
+) -> None:
     """Export a checkpoint and say what was written."""
     check_usage(checkpoint is not None, "--export needs --checkpoint FILE")
     from mocrop_train.export import exporting
 
-    about = exporting.export_checkpoint(checkpoint or Path(), folder, formats, asked)
+    about = exporting.export_checkpoint(checkpoint or Path(), folder, formats or FORMATS, asked)
     click.echo(exporting.format_export(folder, about))

@@ -84,7 +84,7 @@ def main(
     eval_only: bool,
     checkpoint: Path | None,
     export_to: Path | None,
-    export_formats: tuple[str, ...],
+    export_formats: tuple[str, ...] | None,
     split: str | None,
     predictions: Path | None,
     file: Path | None,
@@ -104,6 +104,7 @@ def main(
         check_usage(not (shards or out or resume or eval_only), "--export goes with --checkpoint alone")
         export(export_to, checkpoint, export_formats, asked)
         return
+    check_usage(export_formats is None, "--export-formats goes with --export")
     if shards is None:
         raise click.UsageError("Missing option '--shards'.")
     in_folder = out / "predictions.json" if out else None

@@ -18,7 +18,7 @@ VERSION = 1
 INPUT, OUTPUT, BATCH = "frames", "logits", "n"
 VIEW = (
     "bilinear resize of the short side to `size`, with antialiasing and on bytes, then the square of "
-    "`size` in the centre; frames as they are stored in the shards, squashed, need no view"
+    "`size` in the centre; frames that are `size` by `size` already need nothing"
 )
 NORMALISATION = (
     "inside the graph: (frames / 255 - mean) / std for each channel; hand in bytes, not normalised floats"

@@ -23,10 +23,9 @@ Program = Callable[[Tensor], Tensor]
 
 OPSET = 18
 ONNX_PACKAGES = ("onnx", "onnxscript", "onnxruntime")
-# members of a .pt2 that are tensors, numbers and the graph; others may be native code
+# what the archives of any torch since 2.7 hold: tensors, numbers and the graph; others may be native code
 _PLAIN = re.compile(
-    r"data/(weights/(weight_\d+|\w+_weights_config\.json)|constants/(tensor_\d+|\w+_constants_config\.json)"
-    r"|sample_inputs/\w+\.pt)|models/\w+\.json|archive_format|archive_version|byteorder|\.data/\w+"
+    r"(.*/)?(weight_\d+|tensor_\d+|\w+\.(json|pt)|archive_format|(archive_)?version|byteorder|serialization_id)"
 )
 
 
@@ -116,12 +115,11 @@ def _refuse_code(path: Path) -> None:
     try:
         with zipfile.ZipFile(path) as archive:
             for name in archive.namelist():
-                member = name.partition("/")[2]
-                if not _PLAIN.fullmatch(member):
-                    raise TrainError(f"{path}: holds {name!r}, which is no part of an export of ours")
-                if member.endswith("_config.json") and _says_pickle(json.loads(archive.read(name))):
+                if not _PLAIN.fullmatch(name):
+                    raise TrainError(f"{path}: holds {name!r}, which no export of ours does")
+                if name.endswith(".json") and _says_pickle(json.loads(archive.read(name))):
                     raise TrainError(f"{path}: {name} tells of a pickle, which could run code")
-                if member.endswith(".pt"):
+                if name.endswith(".pt"):  # torch would fall back to unpickle all that it holds
                     torch.load(io.BytesIO(archive.read(name)), "cpu", weights_only=True)
     except TrainError:
         raise
