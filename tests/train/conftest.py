@@ -264,6 +264,7 @@ def train_on_films(source: Path, work: Path, how: Sequence[object] = (), *option
     """Make shards of films with options of `mocrop-prep run`, train on them for an epoch, return the run."""
     ok("run", source, work, *HOLDOUT, "--size", 32, *how)
     (shards,) = (work / "shards").iterdir()
+    # of all networks the one that is exported soonest, and whose scores differ after an epoch
     tiny = ("--model", "resnet18", "--epochs", 1, "--batch-size", 2, "--device", "cpu")
     call_train("--shards", shards, "--out", work / "run", *tiny, *options)
     return work / "run"
