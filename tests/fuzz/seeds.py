@@ -163,7 +163,7 @@ def predictions() -> bytes:
         "calibration": {"nll": 0.33, "ece": 0.25, "brier": 0.2},
         "crops": "mocrop-v1",
         "shards_sha256": 64 * "0",
-        "checkpoint_sha256": 64 * "1",
+        "weights_sha256": 64 * "1",
         "selected_on": "val",
         "seed": 3,
     }

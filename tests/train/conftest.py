@@ -233,6 +233,12 @@ def toys(tmp_path: Path) -> Toys:
     return Toys(tmp_path)
 
 
+@pytest.fixture(scope="module")
+def shared_toys(tmp_path_factory: pytest.TempPathFactory) -> Toys:
+    """Shard sets that the tests of a module share: nothing may change them."""
+    return Toys(tmp_path_factory.mktemp("toys"))
+
+
 @pytest.fixture(params=FORMS, ids="-".join)
 def form(request: pytest.FixtureRequest) -> dict[str, str]:
     """The four forms a shard set can have."""

@@ -109,11 +109,26 @@ def test_predictions_tell_what_made_them(toys: Any, tmp_path: Path) -> None:
     test = report.test
     assert test is not None
     assert (test.crops, test.seed) == ("full", 7)
-    for digest, file in (
-        (test.shards_sha256, folder / "dataset.json"),
-        (test.checkpoint_sha256, tmp_path / "run" / "best.pt"),
-    ):
-        assert digest == hashlib.sha256(file.read_bytes()).hexdigest()
+    assert test.shards_sha256 == hashlib.sha256((folder / "dataset.json").read_bytes()).hexdigest()
+    assert test.selected_on == report.selected_on == "train groups"
+    saved = checkpoint.load(tmp_path / "run" / "best.pt")
+    assert test.weights_sha256 == checkpoint.digest(checkpoint.weights(saved))
+
+
+def test_the_digest_of_weights_is_theirs_alone_and_tells_every_change() -> None:
+    weights = {"b": torch.ones(2, 3), "a": torch.tensor(1, dtype=torch.int64), "c": torch.ones(2).bfloat16()}
+    known = checkpoint.digest(weights)
+    assert checkpoint.digest(dict(reversed(weights.items()))) == known
+    assert checkpoint.digest({**weights, "b": torch.ones(3, 2).T}) == known
+    nearly = torch.ones(2, 3)
+    nearly[1, 2] = torch.nextafter(torch.tensor(1.0), torch.tensor(2.0))
+    others: list[dict[str, torch.Tensor]] = [
+        {**weights, "b": nearly},
+        {**weights, "b": torch.ones(3, 2)},
+        {**weights, "b": torch.ones(2, 3).double()},
+        {"b": weights["b"], "a": weights["a"], "d": weights["c"]},
+    ]
+    assert len({known, *map(checkpoint.digest, others)}) == 5
 
 
 def test_the_numbers_of_a_file_are_those_of_its_scores(toys: Any, tmp_path: Path) -> None:

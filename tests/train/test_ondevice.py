@@ -96,6 +96,11 @@ def test_augmentation_goes_to_a_gpu_that_computes(
         assert isinstance(found, AugmentedThere) == (expected and isinstance(clips, TrainClips))
 
 
+def test_asking_for_a_gpu_that_does_not_compute_is_told(caplog: pytest.LogCaptureFixture) -> None:
+    device.prepare(dataclasses.replace(TINY, augment="cuda"))
+    assert caplog.messages == ["--augment cuda: computing on cpu, which augments too"]
+
+
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU")
 def test_a_gpu_augments_nearly_as_workers_do(toys: Any) -> None:
     gpu = device.prepare(dataclasses.replace(TINY, device="cuda"))

@@ -25,7 +25,7 @@ MODELS = (
     "swin_t",
     "swin_b",
 )
-ANY_RUN = ("device", "workers", "decode", "augment", "threads", "save_every")
+ANY_RUN = ("device", "workers", "decode", "augment", "threads", "save_every", "feature_cache")
 WHEN_EVALUATED = (*ANY_RUN, "batch_size", "amp", "limit")
 
 
@@ -141,7 +141,9 @@ class TrainConfig(Checked):
     )
 
     epochs: int = option(30, "Passes over the training clips.", section="Optimisation", low=1)
-    batch_size: int = option(16, "Clips per forward pass.", section="Optimisation", low=1)
+    batch_size: int = option(
+        16, "Clips per forward pass, over all processes of torchrun.", section="Optimisation", low=1
+    )
     accumulate: int = option(
         1,
         "Batches per step: gradients are averaged over all of their clips, so that 4 batches of 16 make the "
@@ -272,6 +274,13 @@ class TrainConfig(Checked):
         "too. 0 leaves it at that.",
         section="Machine",
         low=0.0,
+    )
+    feature_cache: str | None = option(
+        None,
+        "Folder for the features that --freeze computes, which runs may share: what one has computed, the "
+        "others read.",
+        section="Machine",
+        auto="features in the run folder",
     )
 
     @property

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import dataclasses
 import sys
+import traceback
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, NoReturn, TypeVar
 
 import click
 from mocrop_manifests import ManifestError
@@ -15,6 +16,7 @@ from mocrop_train import settings
 from mocrop_train.config import TrainConfig
 from mocrop_train.errors import InterruptionError, TrainError, printable
 from mocrop_train.progress import console
+from mocrop_train.run import launched
 
 Command = TypeVar("Command", bound=Callable[..., Any])
 FILE = click.Path(dir_okay=False, path_type=Path)
@@ -29,19 +31,29 @@ class OneLineErrors(click.Command):
     def main(self, *args: Any, **extra: Any) -> Any:
         """Run the command and exit: 0 done, 2 bad usage or nothing could be done, 130 interrupted."""
         try:
-            code = super().main(*args, **{**extra, "standalone_mode": False})
+            with launched.one_voice():
+                code = super().main(*args, **{**extra, "standalone_mode": False})
         except click.ClickException as error:
-            click.echo(f"{self.name}: {' '.join(error.format_message().split())}", err=True)
-            code = 2
+            self._fail(2, f"{self.name}: {' '.join(error.format_message().split())}")
         except (KeyboardInterrupt, click.Abort, InterruptionError) as error:
-            click.echo(f"{self.name}: {printable(str(error)) or 'interrupted'}", err=True)
-            code = _INTERRUPTED
+            self._fail(_INTERRUPTED, f"{self.name}: {printable(str(error)) or 'interrupted'}")
+        except Exception as error:
+            if not launched.several():
+                raise
+            lost = launched.lost_another(error)
+            self._fail(1, f"{self.name}: {lost}" if lost else traceback.format_exc())
         sys.exit(code if isinstance(code, int) else 0)
+
+    def _fail(self, code: int, text: str) -> NoReturn:
+        if launched.several():
+            launched.end(code, text)
+        click.echo(text, err=True)
+        sys.exit(code)
 
     def invoke(self, ctx: click.Context) -> Any:
         """Call the command; without --debug its errors become one line."""
         try:
-            with console(quiet=ctx.params.get("quiet", False)):
+            with console(quiet=ctx.params.get("quiet", False), silent=launched.silent()):
                 return super().invoke(ctx)
         except (TrainError, ManifestError, OSError) as error:
             if ctx.params["debug"]:

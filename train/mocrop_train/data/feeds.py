@@ -7,8 +7,10 @@ import itertools
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
 import torch
+from torch import nn
 
 from mocrop_train.config import TrainConfig
 from mocrop_train.data import features, loading, ondevice, transforms
@@ -67,9 +69,13 @@ class Postponed:
 
 
 def feeds(
-    splits: Mapping[str, FrameSource], model: FrameClassifier, config: TrainConfig, where: torch.device
+    splits: Mapping[str, FrameSource],
+    model: FrameClassifier,
+    config: TrainConfig,
+    where: torch.device,
+    out: Path,
 ) -> Feeds:
-    """Prepare the batches of a run; with `freeze` this is where the backbone runs, over every split but test.
+    """Prepare the batches of a run, whose folder is `out`; with `freeze` this is where the backbone runs.
 
     No frame of the split test is read, let alone run through the network, before its batches are asked for.
     """
@@ -90,8 +96,10 @@ def feeds(
     def source(split: str) -> FrameSource:
         if not config.freeze:
             return splits[split]
-        mirrored = config.flip and split == "train"
-        return features.cache_features(model, splits[split], config, where, label=split, mirrored=mirrored)
+        cache, mirrored = Path(config.feature_cache or out / "features"), config.flip and split == "train"
+        return features.cache_features(
+            model, splits[split], config, where, cache, label=split, mirrored=mirrored
+        )
 
     def shown(split: str) -> Batches:
         return ondevice.batches(loading.EvalClips(source(split), view), config, where, workers=workers)
@@ -109,3 +117,21 @@ def feeds(
         held_out=held_out,
         clips={split: source.clips for split, source in splits.items()},
     )
+
+
+def unseen(
+    model: FrameClassifier, source: FrameSource, config: TrainConfig, where: torch.device, label: str
+) -> tuple[nn.Module, Batches]:
+    """Return what is to be run over the clips of a split in evaluation, and their batches.
+
+    The model over pictures; its head over features if the backbone was frozen and a cache of them is given.
+    """
+    if config.freeze and config.feature_cache:
+        cached = features.cache_features(
+            model, source, config, where, Path(config.feature_cache), label=label
+        )
+        clips = loading.EvalClips(cached, features.plain_view)
+        return model.head, ondevice.batches(clips, config, where, workers=0)
+    clips = loading.EvalClips(source, transforms.evaluation(config.side))
+    workers = device.loader_workers(config, where)
+    return model, ondevice.batches(clips, config, where, workers=workers)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any, NamedTuple, TypeVar
 
@@ -14,7 +14,7 @@ from torch.utils.data import DataLoader, Dataset
 from mocrop_train.config import TrainConfig
 from mocrop_train.data import jpegs, loading
 from mocrop_train.data.loading import Batch, Batches, ClipFrames, Clips, TrainClips
-from mocrop_train.data.sampling import ShuffledClips
+from mocrop_train.data.sampling import ShuffledClips, dealt
 from mocrop_train.run import device
 from mocrop_train.run.stopping import left_to_the_parent
 
@@ -27,7 +27,7 @@ def batches(
     where: torch.device,
     *,
     workers: int,
-    sampler: ShuffledClips | None = None,
+    sampler: ShuffledClips | Sequence[int] | None = None,
 ) -> Batches:
     """Return the batches of a run, decoded and augmented where its config says, if that can be done."""
     # features have been decoded long ago
@@ -60,8 +60,8 @@ class _Reading(Dataset[_Encoded]):
         return len(self._clips)
 
     def __getitem__(self, draw: Any) -> _Encoded:
-        clip, positions, _ = self._clips.wanted(draw)
-        return _Encoded(draw, self._source.encoded(clip, positions))
+        wanted = self._clips.wanted(draw)
+        return _Encoded(draw, self._source.encoded(wanted.clip, wanted.positions))
 
 
 class DecodedThere:
@@ -77,7 +77,7 @@ class DecodedThere:
         batch_size: int,
         workers: int,
         where: torch.device,
-        sampler: ShuffledClips | None = None,
+        sampler: ShuffledClips | Sequence[int] | None = None,
     ) -> None:
         self._clips = clips
         self._source = source
@@ -86,8 +86,7 @@ class DecodedThere:
         self._stream = torch.cuda.Stream(where) if where.type == "cuda" else None  # type: ignore[no-untyped-call]
         self._encoded: DataLoader[list[_Encoded]] = DataLoader(
             _Reading(clips, source),  # type: ignore[arg-type]  # the batches are the lists that collate passes
-            batch_size=batch_size,
-            sampler=sampler,
+            batch_sampler=dealt(len(clips), batch_size, sampler),
             num_workers=workers,
             collate_fn=list,
             persistent_workers=workers > 0,
@@ -111,8 +110,8 @@ class DecodedThere:
                 pictures = jpegs.decode_on(self._where, [jpeg for item in items for jpeg in item.jpegs])
             except jpegs.PictureError:
                 for item in items:  # this reads them again, and names the one at fault
-                    clip, positions, _ = self._clips.wanted(item.draw)
-                    self._source.read(clip, positions)
+                    wanted = self._clips.wanted(item.draw)
+                    self._source.read(wanted.clip, wanted.positions)
                 raise
             return loading.collate(list(self._finished(items, pictures)))
 
@@ -152,8 +151,8 @@ class _Decoding(Dataset[_Decoded]):
         return len(self._clips)
 
     def __getitem__(self, draw: Any) -> _Decoded:
-        clip, positions, _ = self._clips.wanted(draw)
-        return _Decoded(draw, self._clips.source.read(clip, positions))
+        wanted = self._clips.wanted(draw)
+        return _Decoded(draw, self._clips.source.read(wanted.clip, wanted.positions))
 
 
 class AugmentedThere:
@@ -170,18 +169,18 @@ class AugmentedThere:
         batch_size: int,
         workers: int,
         where: torch.device,
-        sampler: ShuffledClips | None = None,
+        sampler: ShuffledClips | Sequence[int] | None = None,
     ) -> None:
         self._clips = clips
         self._where = where
         self._decoded: DataLoader[list[_Decoded]] = DataLoader(
             _Decoding(clips),  # type: ignore[arg-type]  # the batches are the lists that collate passes
-            batch_size=batch_size,
-            sampler=sampler,
+            batch_sampler=dealt(len(clips), batch_size, sampler),
             num_workers=workers,
             collate_fn=list,
             pin_memory=where.type == "cuda",
             persistent_workers=workers > 0,
+            worker_init_fn=left_to_the_parent,
             generator=torch.Generator(),
         )
 

@@ -16,15 +16,16 @@ from torch import Tensor, nn
 
 from mocrop_train import config
 from mocrop_train.config import TrainConfig
-from mocrop_train.data import loading, ondevice, transforms
+from mocrop_train.data import feeds, loading
 from mocrop_train.data.loading import Batches
 from mocrop_train.data.shards import ClipEntry
+from mocrop_train.data.splits import OPTIMISTIC, TEST
 from mocrop_train.errors import TrainError, printable
 from mocrop_train.evaluation import metrics
 from mocrop_train.evaluation.predictions import ClipPrediction, Predictions, rounded
-from mocrop_train.models import build_model
-from mocrop_train.progress import track
-from mocrop_train.run import checkpoint, device
+from mocrop_train.models import FrameClassifier, build_model
+from mocrop_train.progress import log, track
+from mocrop_train.run import checkpoint, device, parallel
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,7 +47,12 @@ def clip_logits(logits: Tensor, counts: Tensor) -> Tensor:
 def predict(
     network: nn.Module, batches: Batches, settings: TrainConfig, where: torch.device, label: str
 ) -> Tensor:
-    """Return the logits of every clip, float32 (clips, classes), in the order of the loader."""
+    """Return the logits of every clip, float32 (clips, classes), in the order of the split.
+
+    Each process of a run computes those of its own batches; every one gets all of them.
+    """
+    ranks = parallel.current()
+    ranks.agree(network)
     network.eval()
     at_once = settings.batch_size * settings.segments
     found = []
@@ -57,7 +63,7 @@ def predict(
                 with device.autocast(settings, where):
                     parts.append(network(frames.to(where, non_blocking=True)).float().cpu())
             found.append(clip_logits(torch.cat(parts), batch.counts))
-    return torch.cat(found)
+    return torch.cat([logits for part in ranks.gather(found) for logits in part])
 
 
 def score(logits: Tensor, clips: Sequence[ClipEntry]) -> Scores:
@@ -115,8 +121,8 @@ def predictions_of(
         calibration=metrics.calibration_of(labels, predicted, shares).numbers(),
         crops=index.crops["name"],
         shards_sha256=shards_sha256,
-        checkpoint_sha256=sha256(path),
-        selected_on=saved.get("selected_on", ""),
+        weights_sha256=checkpoint.digest(checkpoint.weights(saved)),
+        selected_on=saved["selected_on"],
         seed=saved["config"].get("seed"),
     )
 
@@ -145,7 +151,7 @@ class Loaded:
     saved: dict[str, Any]
     settings: TrainConfig
     where: torch.device
-    model: nn.Module
+    model: FrameClassifier
 
 
 @dataclass(frozen=True, slots=True)
@@ -168,7 +174,7 @@ def load(path: Path, options: dict[str, Any] | None = None) -> Loaded:
     settings = config.evaluated(saved["config"], options or {})
     where = device.prepare(settings)
     model = build_model(settings, len(saved["classes"]), load=False)
-    model.load_state_dict(checkpoint.weights(saved))
+    checkpoint.fill(model, checkpoint.weights(saved), path)
     return Loaded(path, saved, settings, where, model.to(where))
 
 
@@ -184,16 +190,23 @@ def hold(shards: Path, loaded: Loaded, *, split: str = "test", verify: bool = Fa
         raise TrainError(
             f"{shards}: no clips in split {split}; there are {', '.join(index.splits()) or 'none'}"
         )
+    present = {clip.label for clip in source.clips}
+    if len(present) == 1:
+        log.warning(
+            "%s: all clips of split %s are of one class, %s; its accuracy tells nothing about the others",
+            shards,
+            split,
+            printable(index.classes[present.pop()]),
+        )
     return Held(shards, index, split, source)
 
 
 def evaluate(loaded: Loaded, held: Held, label: str) -> Predictions:
     """Return what a checkpoint says of the clips of a split; `label` is shown with the progress."""
     settings, where = loaded.settings, loaded.where
-    clips = loading.EvalClips(held.source, transforms.evaluation(settings.side))
-    batches = ondevice.batches(clips, settings, where, workers=device.loader_workers(settings, where))
+    network, batches = feeds.unseen(loaded.model, held.source, settings, where, label)
     return predictions_of(
-        predict(loaded.model, batches, settings, where, label),
+        predict(network, batches, settings, where, label),
         held.source.clips,
         held.index,
         split=held.split,
@@ -222,6 +235,8 @@ def format_result(predictions: Predictions) -> str:
     lines = [
         f"{predictions.split}: top-1 {predictions.top1:.1%}, top-5 {predictions.top5:.1%} of {clips} clips"
     ]
+    if predictions.selected_on == TEST:
+        lines.insert(0, OPTIMISTIC)
     shares = [(printable(name), share) for name, share in predictions.per_class.items()]
     width = max(len(name) for name, _ in shares)
     lines += [f"  {name:{width}}  {share:6.1%}" for name, share in sorted(shares, key=lambda item: item[1])]

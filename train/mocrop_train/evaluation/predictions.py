@@ -44,10 +44,9 @@ class Predictions:
     with five classes or fewer it is 1.
 
     What follows `clips` is empty, or None, in files of version 1. calibration: nll, ece and brier, see
-    metrics.Calibration. crops: the name of the set's crop manifest. shards_sha256, checkpoint_sha256: of
-    dataset.json and of the checkpoint file. selected_on: what the checkpoint was chosen by among the epochs
-    of its run: val, a part of the training groups (train groups), nothing (last), or test, which makes its
-    accuracy on test too good. seed: of the run.
+    metrics.Calibration. crops: the name of the set's crop manifest. shards_sha256: of dataset.json;
+    weights_sha256: see checkpoint.digest. selected_on: what the checkpoint was chosen by among the epochs of
+    its run, one of splits.SELECTED_ON; test makes its accuracy on test too good. seed: of the run.
     """
 
     shards: str
@@ -62,7 +61,7 @@ class Predictions:
     calibration: dict[str, float] = field(default_factory=dict)
     crops: str = ""
     shards_sha256: str = ""
-    checkpoint_sha256: str = ""
+    weights_sha256: str = ""
     selected_on: str = ""
     seed: int | None = None
 
@@ -123,7 +122,7 @@ def _read_body(path: Path) -> dict[str, Any]:
 
 
 def _from_version_1(body: dict[str, Any]) -> dict[str, Any]:
-    texts = ("crops", "shards_sha256", "checkpoint_sha256", "selected_on")
+    texts = ("crops", "shards_sha256", "weights_sha256", "selected_on")
     untold: dict[str, Any] = {"calibration": {}, "seed": None, **dict.fromkeys(texts, "")}
     clips = body.get("clips")
     if isinstance(clips, list):

@@ -54,7 +54,7 @@ def set_lr(optimizer: torch.optim.Optimizer, lr: float) -> None:
 
 
 def clips_of_step(batch: int, clips: int, config: TrainConfig) -> int:
-    """Return how many clips, of the `clips` of an epoch, go into the step that `batch`, from 0, is part of."""
+    """Return how many of the `clips` of an epoch go into the step that `batch`, from 0, is part of."""
     whole = config.batch_size * config.accumulate
     return min(whole, clips - batch // config.accumulate * whole)
 
