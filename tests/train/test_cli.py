@@ -81,21 +81,28 @@ def test_a_settings_file_is_used_and_the_command_line_wins(toys: Any, tmp_path: 
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        ([], "Missing option '--shards'"),
+        ([], "training needs --shards DIR"),
         (["--shards", "nowhere", "--out", "run"], "nowhere/dataset.json: no such file"),
-        (["--shards", "nowhere"], "--out RUN is needed"),
+        (["--shards", "nowhere"], "training needs --out DIR"),
         (["--shards", "nowhere", "--out", "run", "--lr", "fast"], "'fast' is not a valid float"),
         (["--shards", "nowhere", "--out", "run", "--lr", "-1"], "--lr: -1.0 is not in the range 0.0 or more"),
         (["--shards", "nowhere", "--out", "run", "--model", "vgg"], "'vgg' is not one of"),
         (["--shards", "nowhere", "--out", "run", "--epoch", "3"], "No such option"),
         (["--shards", "nowhere", "--out", "run", "extra"], "unexpected extra argument"),
         (["--shards", "nowhere", "--eval-only"], "--eval-only needs --checkpoint FILE"),
-        (["--shards", "nowhere", "--eval-only", "--resume"], "exclude each other"),
+        (
+            ["--shards", "nowhere", "--eval-only", "--resume"],
+            "--resume goes with training, not with --eval-only",
+        ),
+        (["--eval-only", "--cost"], "--eval-only and --cost exclude each other"),
         (
             ["--shards", "nowhere", "--out", "run", "--checkpoint", "x.pt"],
-            "--checkpoint goes with --eval-only",
+            "--checkpoint goes with --eval-only, --eval, --cost and --export, not with training",
         ),
-        (["--shards", "nowhere", "--out", "run", "--split", "val"], "--split goes with --eval-only"),
+        (
+            ["--shards", "nowhere", "--out", "run", "--split", "val"],
+            "--split goes with --eval-only and --eval, not with training",
+        ),
         (["--shards", "nowhere", "--out", "run", "--config", "no.toml"], "no.toml: no such file"),
         (["--shards", "nowhere", "--out", "run", "--resume"], "last.pt: no such checkpoint"),
     ],

@@ -224,9 +224,9 @@ def test_a_bare_folder_may_have_an_equals_sign(toys: Any, tmp_path: Path, best: 
     [
         (["--eval", "a=x"], "--eval needs --checkpoint"),
         (["--eval", "a=x", "--checkpoint", "b.pt"], "--eval needs --out"),
-        (["--eval", "a=x", "--shards", "s", "--checkpoint", "b.pt"], "not with --shards"),
-        (["a=x", "--shards", "s"], "unexpected extra argument (a=x); NAME=DIR goes with --eval"),
-        ([], "Missing option '--shards'"),
+        (["--eval", "a=x", "--shards", "s", "--checkpoint", "b.pt"], "and training, not with --eval"),
+        (["a=x", "--shards", "s"], "unexpected extra argument a=x; NAME=DIR goes with --eval"),
+        ([], "training needs --shards"),
         (["--eval-only", "--shards", "s"], "--eval-only needs --checkpoint"),
     ],
 )

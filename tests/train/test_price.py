@@ -84,8 +84,8 @@ def test_a_checkpoint_is_priced_as_what_it_is(cost: Cost, toys: Any, tmp_path: P
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (("--cost", "--eval-only"), "--cost takes no"),
-        (("--cost", "--out", "run"), "--cost takes no"),
+        (("--cost", "--eval-only"), "--eval-only and --cost exclude each other"),
+        (("--cost", "--out", "run"), "not with --cost"),
         (("--cost", "--frames", 0), "0 is not in the range"),
         (("--cost", "--shards", "nowhere"), "nowhere/dataset.json: no such file"),
         (("--cost", "--checkpoint", "no.pt"), "no.pt: no such checkpoint"),

@@ -10,10 +10,9 @@ from mocrop_manifests import __version__
 
 from mocrop_train import config as configs
 from mocrop_train import settings
-from mocrop_train.cli.costing import tell_cost
-from mocrop_train.cli.evaluating import evaluate_one, evaluate_several
-from mocrop_train.cli.frame import FILE, FOLDER, OneLineErrors, check_usage, config_options
-from mocrop_train.cli.reporting import report
+from mocrop_train.cli.exporting import parse_formats
+from mocrop_train.cli.frame import FILE, FOLDER, OneLineErrors, config_options
+from mocrop_train.cli.modes import FLAGS, Call, other_mode
 from mocrop_train.config import TrainConfig
 
 TRAIN_EXAMPLES = """\b
@@ -47,6 +46,8 @@ Examples:
     mocrop-compare runs/small/predictions.json center.json
   What a prediction costs: counted, and measured on this machine
     mocrop-train --cost --model resnet50 --shards work/shards/ours
+  The network for other programs: torch.export and ONNX, checked, with its preprocessing
+    mocrop-train --export runs/small/export --checkpoint runs/small/best.pt
 
 \b
 A run folder holds
@@ -57,17 +58,13 @@ A run folder holds
   report.html       the run on one page: results, curves, confusions, the worst clips
 """
 
-_EVAL_ALONE = (
-    "--eval goes with --checkpoint, --out and --split, not with --shards, --json, --resume or --eval-only"
-)
-
 
 @click.command("mocrop-train", cls=OneLineErrors, epilog=TRAIN_EXAMPLES)
 @click.argument("more_sets", nargs=-1, metavar="[NAME=DIR ...]")
 @click.option(
     "--shards",
     type=FOLDER,
-    help="Shard set: the folder that holds dataset.json. Needed unless --eval, --cost or --report.",
+    help="Shard set: the folder that holds dataset.json. Needed unless --eval, --export, --cost or --report.",
 )
 @click.option("--out", type=FOLDER, help="Run folder; made if need be. Needed unless --eval-only.")
 @click.option("--resume", is_flag=True, help="Go on from last.pt of the run folder, with its settings.")
@@ -101,7 +98,19 @@ _EVAL_ALONE = (
     type=click.IntRange(1, 1024),
     help="Frames of a clip for --cost.  [default: those of --shards, else 8]",
 )
-@click.option("--checkpoint", type=FILE, help="Checkpoint to evaluate, such as RUN/best.pt.")
+@click.option("--checkpoint", type=FILE, help="Checkpoint to evaluate, export or count, such as RUN/best.pt.")
+@click.option(
+    "--export",
+    "export_to",
+    type=FOLDER,
+    help="Train nothing: write --checkpoint to this new folder as programs that need no code of ours, each "
+    "compared with the network first, and model.json with all that is to be known to use them.",
+)
+@click.option(
+    "--export-formats",
+    callback=parse_formats,
+    help="Forms of --export: pt2 (torch.export), onnx (pip install 'mocrop[onnx]').  [default: pt2,onnx]",
+)
 @click.option(
     "--split",
     type=click.Choice(["train", "val", "test"]),
@@ -119,77 +128,32 @@ _EVAL_ALONE = (
 @click.option("--debug", is_flag=True, help="Show tracebacks.")
 @config_options
 @click.version_option(__version__)
-def main(
-    more_sets: tuple[str, ...],
-    shards: Path | None,
-    out: Path | None,
-    resume: bool,
-    eval_only: bool,
-    sets: tuple[str, ...],
-    report_on: Path | None,
-    cost: bool,
-    frames: int | None,
-    checkpoint: Path | None,
-    split: str | None,
-    predictions: Path | None,
-    file: Path | None,
-    verify: bool,
-    quiet: bool,
-    debug: bool,
-    **options: Any,
-) -> None:
+def main(file: Path | None, quiet: bool, debug: bool, **given: Any) -> None:
     """Train an image network on the frames of a shard set, and test it clip by clip.
 
     A clip's logits are the mean over its frames. Every clip of the split test counts once; test is looked at
     once, at the end.
     """
     del quiet, debug  # OneLineErrors has seen to them
-    asked = settings.given({name: value for name, value in options.items() if value is not None}, file)
-    if report_on is not None:
-        check_usage(not (resume or eval_only or out or checkpoint), "--report goes with --shards and --json")
-        report(report_on, shards=shards, predictions=predictions)
-        return
-    if cost:
-        check_usage(
-            not (resume or eval_only or out or split), "--cost takes no run folder, split or other mode"
-        )
-        tell_cost(asked, shards=shards, saved=checkpoint, frames=frames, out=predictions)
-        return
-    if sets:
-        check_usage(not (resume or eval_only or shards or predictions), _EVAL_ALONE)
-        evaluate_several((*sets, *more_sets), checkpoint, asked, split or "test", out, verify=verify)
-        return
-    check_usage(
-        not more_sets, f"Got unexpected extra argument ({' '.join(more_sets)}); NAME=DIR goes with --eval"
-    )
-    check_usage(frames is None, "--frames goes with --cost; for training there is --segments")
-    if shards is None:
-        raise click.UsageError("Missing option '--shards': the folder that holds dataset.json")
-    in_folder = out / "predictions.json" if out else None
-    if eval_only:
-        check_usage(not resume, "--resume and --eval-only exclude each other")
-        evaluate_one(shards, checkpoint, asked, split or "test", predictions or in_folder, verify=verify)
-        return
-    check_usage(
-        checkpoint is None,
-        "--checkpoint goes with --eval-only, --eval or --cost; to start from weights use --weights",
-    )
-    check_usage(split is None, "--split goes with --eval-only or --eval")
-    if out is None or in_folder is None:
-        raise click.UsageError("--out RUN is needed: the folder for checkpoints and results")
-    _train(shards, out, asked, predictions or in_folder, resume=resume, verify=verify)
+    arguments = {name: given.pop(name) for name in FLAGS}
+    asked = settings.given({name: value for name, value in given.items() if value is not None}, file)
+    call = Call(asked=asked, **arguments)
+    mode = other_mode(call)
+    if mode is None:
+        _train(call)
+    else:
+        mode.run(call)
 
 
-def _train(
-    shards: Path, out: Path, asked: dict[str, Any], predictions: Path, *, resume: bool, verify: bool
-) -> None:
-    config = TrainConfig() if resume else configs.build(asked)
+def _train(call: Call) -> None:
+    shards, out, predictions = call.shards or Path(), call.out or Path(), call.predictions_file or Path()
+    config = TrainConfig() if call.resume else configs.build(call.asked)
     from mocrop_train import loop
     from mocrop_train.run import checkpoint
 
-    if resume:
-        config = configs.resumed(checkpoint.load(out / "last.pt")["config"], asked)
-    outcome = loop.train(shards, out, config, resume=resume, verify=verify, predictions=predictions)
+    if call.resume:
+        config = configs.resumed(checkpoint.load(out / "last.pt")["config"], call.asked)
+    outcome = loop.train(shards, out, config, resume=call.resume, verify=call.verify, predictions=predictions)
     click.echo(loop.format_report(outcome))
     if outcome.test:
         click.echo(f"predictions: {predictions}")

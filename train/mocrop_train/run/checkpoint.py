@@ -20,7 +20,7 @@ from mocrop_train.errors import TrainError, printable
 FORMAT = "mocrop-checkpoint"
 VERSION = 2
 _PARTS: dict[str, tuple[type, ...]] = {
-    **dict.fromkeys(("model", "optimizer", "scaler", "rng", "sums", "config"), (dict,)),
+    **dict.fromkeys(("model", "optimizer", "scaler", "rng", "sums", "config", "made"), (dict,)),
     **dict.fromkeys(("epoch", "step", "batch", "best"), (int,)),
     **dict.fromkeys(("history", "classes"), (list,)),
     "ema": (dict, type(None)),

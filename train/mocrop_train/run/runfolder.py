@@ -34,16 +34,21 @@ def write_config(
             "classes": index.classes,
         },
         "selection": dataclasses.asdict(selection),
-        "versions": {
-            "mocrop": __version__,
-            "python": platform.python_version(),
-            "torch": torch.__version__,
-            "torchvision": torchvision.__version__,
-            "numpy": np.__version__,
-            "pillow": PIL.__version__,
-        },
+        "versions": versions(),
     }
     publish_text(path, json.dumps(body, indent=2, ensure_ascii=False) + "\n")
+
+
+def versions() -> dict[str, str]:
+    """Return the versions of this package and of the libraries that decide what it computes."""
+    return {
+        "mocrop": __version__,
+        "python": platform.python_version(),
+        "torch": str(torch.__version__),
+        "torchvision": torchvision.__version__,
+        "numpy": np.__version__,
+        "pillow": PIL.__version__,
+    }
 
 
 def write_log(path: Path, history: list[dict[str, float]]) -> None:

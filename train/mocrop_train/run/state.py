@@ -91,6 +91,7 @@ def identity(shards: Path, index: DatasetIndex, config: TrainConfig, selected_on
     return {
         "shards": hashlib.sha256((shards / "dataset.json").read_bytes()).hexdigest(),
         "classes": index.classes,
+        "made": index.config,
         "config": dataclasses.asdict(config),
         "selected_on": selected_on,
     }
