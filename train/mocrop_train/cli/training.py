@@ -13,6 +13,7 @@ from mocrop_train import config as configs
 from mocrop_train import settings
 from mocrop_train.cli.frame import FILE, FOLDER, OneLineErrors, check_usage, config_options
 from mocrop_train.config import TrainConfig
+from mocrop_train.errors import TrainError
 from mocrop_train.run import launched
 
 TRAIN_EXAMPLES = """\b
@@ -112,7 +113,12 @@ def _train(
     from mocrop_train.run import checkpoint
 
     if resume:
-        config = configs.resumed(checkpoint.load(out / "last.pt")["config"], asked)
+        last = out / "last.pt"
+        if not last.exists():
+            raise TrainError(
+                f"{last}: no such checkpoint; a run that has saved nothing starts without --resume"
+            )
+        config = configs.resumed(checkpoint.load(last)["config"], asked)
     report = loop.train(shards, out, config, resume=resume, verify=verify, predictions=predictions)
     click.echo(loop.format_report(report))
     if report.test:
