@@ -104,7 +104,7 @@ def test_a_settings_file_is_used_and_the_command_line_wins(toys: Any, tmp_path: 
             "--split goes with --eval-only and --eval, not with training",
         ),
         (["--shards", "nowhere", "--out", "run", "--config", "no.toml"], "no.toml: no such file"),
-        (["--shards", "nowhere", "--out", "run", "--resume"], "last.pt: no such checkpoint"),
+        (["--shards", "nowhere", "--out", "run", "--resume"], "nothing starts without --resume"),
     ],
 )
 def test_bad_usage_is_one_line_and_exit_2(

@@ -14,6 +14,7 @@ from mocrop_train.cli.exporting import parse_formats
 from mocrop_train.cli.frame import FILE, FOLDER, OneLineErrors, config_options
 from mocrop_train.cli.modes import FLAGS, Call, other_mode
 from mocrop_train.config import TrainConfig
+from mocrop_train.errors import TrainError
 
 TRAIN_EXAMPLES = """\b
 Examples:
@@ -152,7 +153,12 @@ def _train(call: Call) -> None:
     from mocrop_train.run import checkpoint
 
     if call.resume:
-        config = configs.resumed(checkpoint.load(out / "last.pt")["config"], call.asked)
+        last = out / "last.pt"
+        if not last.exists():
+            raise TrainError(
+                f"{last}: no such checkpoint; a run that has saved nothing starts without --resume"
+            )
+        config = configs.resumed(checkpoint.load(last)["config"], call.asked)
     outcome = loop.train(shards, out, config, resume=call.resume, verify=call.verify, predictions=predictions)
     click.echo(loop.format_report(outcome))
     if outcome.test:
