@@ -99,7 +99,7 @@ def test_whole_prices_are_the_sums_of_what_each_way_needs() -> None:
     assert report.own_price(prices, METHOD, TRANSCODED, frames=True) == pytest.approx(0.094)
     row = next(line for line in report.whole_table(prices, METHOD, "in place") if "resnet18" in line)
     # (1000 + 59) / (1000 + 14) and (800 + 58) / (1000 + 14)
-    assert row == "| resnet18 | 1.01e+03 | 813 | 1.06e+03 | 858 | 1.04 | 0.85 |"
+    assert row == "| resnet18 | 1,014 | 813 | 1,059 | 858 | 1.04 | 0.85 |"
     row = next(line for line in report.own_table(prices, METHOD) if "resnet18" in line)
     assert row.endswith("| 0.80 | 200 | 1.7% | 3.4% | 9.4% |")
 
