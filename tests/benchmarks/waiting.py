@@ -78,4 +78,4 @@ def prepared(shards: Path, config: TrainConfig, times: int = 1) -> tuple[State, 
     clips = loading.ClipFrames(shards, index, "train", limit=config.limit)
     clips.chunks *= times
     run = state.start(config, len(index.classes), where)
-    return run, feeds({"train": clips}, run.model, config, where), config
+    return run, feeds({"train": clips}, run.model, config, where, shards), config

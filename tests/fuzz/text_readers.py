@@ -24,7 +24,8 @@ from mocrop_prep.journal import Journal, Record
 from mocrop_prep.video.sps import reference_frames, sps_in_packet
 from mocrop_train.data.loading import stored_size
 from mocrop_train.errors import TrainError
-from mocrop_train.evaluation.compare import compare, format_json, format_table
+from mocrop_train.evaluation.compare import compare_files
+from mocrop_train.evaluation.comparison_text import format_json, format_markdown, format_table
 from mocrop_train.evaluation.predictions import read_predictions, write_predictions
 
 from tests.fuzz import repair, seeds
@@ -117,16 +118,21 @@ def journal_tree() -> list[Any]:
 
 
 def predictions(folder: Path, data: bytes) -> bool:
-    """Read a prediction file and compare it with itself; what was read is written and read alike."""
+    """Read a prediction file and hold it against itself; what was read is written and read alike."""
     path = folder / "predictions.json"
     path.write_bytes(data)
     found = attempt(lambda: read_predictions(path), TrainError)
     if found is None:
         return False
-    comparison = attempt(lambda: compare(path, path), TrainError)
-    if comparison is not None:
-        format_json([comparison])
-        format_table([comparison])
+    copy = folder / "another run.json"
+    copy.write_bytes(data)
+    # one run each, then two against one
+    for sides in ([[path], [path]], [[path, copy], [path]]):
+        compared = attempt(partial(compare_files, sides), TrainError)
+        if compared is not None:
+            format_json(compared)
+            format_table(compared)
+            format_markdown(compared)
     path.write_bytes(write_predictions(found).encode())
     require(
         repr(read_predictions(path)) == repr(found),

@@ -1,10 +1,11 @@
-"""Runs of mocrop-train that die where they are told to, each in a process of its own.
+"""Runs of mocrop-train that get into trouble where they are told to, each in a process of its own.
 
     python -m tests.train.killing PLAN.json
 
-PLAN.json is a list of runs, one after the other: their `arguments`, and `deaths`: [signal, module, function,
-number, times] sends so many signals before that call of that function, counted from 1. The processes are
-forks of one that has imported torch, which takes longest; how each ended is printed, as os.waitpid tells it.
+PLAN.json is a list of runs, one after the other: their `arguments` and `environment`; `memory`, how many
+bytes more than now they may ask for; and `deaths`: [signal, module, function, number, times] sends so many signals
+before that call of that function, counted from 1. The processes are forks of one that has imported torch,
+which takes longest; how each ended is printed, as os.waitpid tells it.
 """
 
 from __future__ import annotations
@@ -12,6 +13,7 @@ from __future__ import annotations
 import importlib
 import json
 import os
+import resource
 import signal
 import sys
 from pathlib import Path
@@ -19,7 +21,7 @@ from typing import Any
 
 
 def arm(name: str, module: str, function: str, number: int, times: int) -> None:
-    """Let this process, and all of its group, get a signal before a certain call."""
+    """Let a process get a signal before a certain call; a run with all that it has started, as by Ctrl-C."""
     home = importlib.import_module(module)
     whole = getattr(home, function)
     calls = 0
@@ -28,18 +30,26 @@ def arm(name: str, module: str, function: str, number: int, times: int) -> None:
         nonlocal calls
         calls += 1
         if calls == number:
+            group = os.getpid() == os.getpgid(0)
             for _ in range(times):
-                os.killpg(0, signal.Signals[name])
+                os.kill(0 if group else os.getpid(), signal.Signals[name])
         return whole(*arguments, **options)
 
     setattr(home, function, deadly)
 
 
-def run(arguments: list[str], deaths: list[list[Any]]) -> None:
+def run(
+    arguments: list[str], environment: dict[str, str], memory: int | None, deaths: list[list[Any]]
+) -> None:
     """Run mocrop-train, as a shell would: in a group of its own."""
     from mocrop_train.cli import main
 
     os.setpgid(0, 0)
+    os.environ.update(environment)
+    if memory is not None:
+        pages = int(Path("/proc/self/statm").read_text().split()[0])
+        limit = pages * os.sysconf("SC_PAGE_SIZE") + memory
+        resource.setrlimit(resource.RLIMIT_AS, (limit, limit))
     for death in deaths:
         arm(*death)
     main(arguments)
@@ -51,7 +61,7 @@ def main() -> None:
     for entry in json.loads(Path(sys.argv[1]).read_text()):
         child = os.fork()
         if not child:
-            run(entry["arguments"], entry["deaths"])
+            run(**entry)
             os._exit(99)  # main has exited before
         print(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]), flush=True)
 

@@ -3,17 +3,17 @@
 from __future__ import annotations
 
 import dataclasses
-import itertools
-from fractions import Fraction
+import json
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 from mocrop_train.errors import TrainError
-from mocrop_train.evaluation.compare import bootstrap, compare, format_json, format_table, mcnemar
+from mocrop_train.evaluation.compare import compare, compare_files
+from mocrop_train.evaluation.comparison_text import format_json, format_markdown, format_table
 from mocrop_train.evaluation.predictions import ClipPrediction, Predictions, write_predictions
+from mocrop_train.evaluation.statistics import holm
 
 
 def predictions(right: list[bool], *, groups: list[str] | None = None, label: int = 0) -> Predictions:
@@ -27,30 +27,20 @@ def predictions(right: list[bool], *, groups: list[str] | None = None, label: in
     return Predictions("toy", "test", ["a", "b"], "resnet18", "run/best.pt", top1, 1.0, {"a": top1}, clips)
 
 
+def in_classes(labels: list[int], right: list[bool]) -> Predictions:
+    classes = max(labels) + 1
+    clips = []
+    for i, (label, hit) in enumerate(zip(labels, right, strict=True)):
+        said = label if hit else (label + 1) % classes
+        clips.append(
+            ClipPrediction(f"clip{i:04d}", "", label, said, [float(k == said) for k in range(classes)])
+        )
+    return Predictions("toy", "test", [f"k{i}" for i in range(classes)], "m", "c", 0.0, 1.0, {}, clips)
+
+
 def written(path: Path, what: Predictions) -> Path:
     path.write_text(write_predictions(what))
     return path
-
-
-@pytest.mark.parametrize(
-    ("wins", "losses", "p"),
-    [(10, 2, 0.03857421875), (2, 10, 0.03857421875), (5, 0, 0.0625), (0, 0, 1.0), (3, 3, 1.0), (6, 1, 0.125)],
-)
-def test_known_values_of_the_exact_test(wins: int, losses: int, p: float) -> None:
-    assert mcnemar(wins, losses) == p
-
-
-@given(wins=st.integers(0, 6), losses=st.integers(0, 6))
-def test_p_is_the_share_of_all_coin_throws_at_least_as_uneven(wins: int, losses: int) -> None:
-    trials = wins + losses
-    throws = itertools.product((0, 1), repeat=trials)
-    uneven = sum(abs(2 * sum(throw) - trials) >= abs(wins - losses) for throw in throws)
-    assert mcnemar(wins, losses) == pytest.approx(float(Fraction(uneven, 2**trials)))
-
-
-def test_p_of_thousands_of_clips_is_still_a_number() -> None:
-    assert 0 < mcnemar(2600, 2400) < 0.01
-    assert mcnemar(5000, 0) < 1e-300
 
 
 def test_two_files_are_compared_clip_by_clip(tmp_path: Path) -> None:
@@ -69,14 +59,6 @@ def test_two_files_are_compared_clip_by_clip(tmp_path: Path) -> None:
     assert (back.wins, back.losses, back.p) == (2, 10, found.p)
 
 
-def test_the_interval_is_that_of_the_binomial_where_it_is_known() -> None:
-    gain = np.array([1] * 300 + [0] * 700)
-    low, high = bootstrap(gain, np.arange(1000), seed=0)
-    error = 1.96 * (0.3 * 0.7 / 1000) ** 0.5
-    assert low == pytest.approx(0.3 - error, abs=0.003)
-    assert high == pytest.approx(0.3 + error, abs=0.003)
-
-
 def test_an_interval_over_groups_is_wider_when_groups_stand_together(tmp_path: Path) -> None:
     groups = [f"g{i // 10}" for i in range(100)]
     ours = [i // 10 % 2 == 0 for i in range(100)]
@@ -88,13 +70,6 @@ def test_an_interval_over_groups_is_wider_when_groups_stand_together(tmp_path: P
     clips_wide = found.interval[1] - found.interval[0]
     groups_wide = found.group_interval[1] - found.group_interval[0]
     assert groups_wide > 2 * clips_wide
-
-
-def test_the_same_seed_gives_the_same_interval_and_another_a_near_one() -> None:
-    gain = np.random.default_rng(0).integers(-1, 2, 80)
-    each = np.arange(80)
-    assert bootstrap(gain, each, seed=1) == bootstrap(gain, each, seed=1)
-    assert bootstrap(gain, each, seed=2) == pytest.approx(bootstrap(gain, each, seed=1), abs=0.03)
 
 
 def test_identical_predictions_are_not_apart(tmp_path: Path) -> None:
@@ -125,7 +100,8 @@ def test_other_clips_labels_or_classes_are_refused_in_one_line(tmp_path: Path) -
     [
         ("{", "not valid JSON"),
         ("[]", "not a prediction file"),
-        ('{"format": "mocrop-predictions", "version": 2}', "version 2"),
+        ('{"format": "mocrop-predictions", "version": 3}', "version 3"),
+        ('{"format": "mocrop-predictions", "version": 2}', "incomplete: 'shards'"),
         ('{"format": "mocrop-predictions", "version": 1}', "incomplete: 'shards'"),
     ],
 )
@@ -160,4 +136,115 @@ def test_the_table_has_one_line_for_each_other_file(tmp_path: Path) -> None:
     assert [line.split()[0].rpartition("/")[2] for line in lines[3:5]] == ["4.json", "9.json"]
     assert "+60.0" in lines[3]
     assert "0.0312" in lines[3]
-    assert format_json(comparisons).count('"wins"') == 2
+    assert [one["wins"] for one in json.loads(format_json(comparisons))["comparisons"]] == [6, 1]
+
+
+def test_one_checkpoint_on_two_sets_is_told_and_so_is_another_network(tmp_path: Path) -> None:
+    one = dataclasses.replace(predictions([True, False]), weights_sha256="c", shards_sha256="s", crops="full")
+    center = dataclasses.replace(one, shards_sha256="t", crops="center")
+    a, b = written(tmp_path / "a.json", one), written(tmp_path / "b.json", center)
+    assert compare(a, b).notes == ["one checkpoint on two sets of crops: full, and center"]
+    assert compare(a, a).notes == ["one checkpoint on one set of crops: only how it was evaluated can differ"]
+    swin = written(tmp_path / "s.json", dataclasses.replace(center, model="swin_t", weights_sha256="d"))
+    assert compare(a, swin).notes == [
+        "the networks differ, resnet18 and swin_t: not only what they were shown"
+    ]
+
+
+@pytest.mark.parametrize(("selected_on", "warned"), [("test", 1), ("val", 0), ("last", 0), ("", 0)])
+def test_a_checkpoint_that_was_chosen_on_these_clips_is_warned_of(
+    tmp_path: Path, selected_on: str, warned: int
+) -> None:
+    a = written(tmp_path / "a.json", predictions([True, False]))
+    b = written(tmp_path / "b.json", dataclasses.replace(predictions([True, False]), selected_on=selected_on))
+    warnings = compare(a, b).warnings
+    assert len(warnings) == warned
+    assert all(
+        str(b) in warning and "chosen by its accuracy on split test" in warning for warning in warnings
+    )
+
+
+def test_classes_are_told_by_how_much_they_gain(tmp_path: Path) -> None:
+    labels = [0, 0, 0, 0, 1, 1, 1, 2, 2]
+    ours = [True, True, True, False, False, False, True, True, False]
+    other = [False, False, True, False, True, True, False, True, False]
+    a, b = (
+        written(tmp_path / f"{name}.json", in_classes(labels, right))
+        for name, right in (("a", ours), ("b", other))
+    )
+    found = compare(a, b)
+    told = [(one.name, one.clips, one.wins, one.losses) for one in found.classes]
+    assert told == [("k0", 4, 2, 0), ("k2", 2, 0, 0), ("k1", 3, 1, 2)]
+    for one in found.classes:
+        own = [at for at, label in enumerate(labels) if f"k{label}" == one.name]
+        assert one.first == pytest.approx(sum(ours[at] for at in own) / len(own))
+        assert one.difference == pytest.approx(sum(ours[at] - other[at] for at in own) / len(own))
+    text = format_table([found], shown=1)
+    assert "1 lose, 1 gain, of 3" in text
+    assert text.index("k1 ") < text.index("k0 ")  # the worst first
+    assert "by class" not in format_table([found], shown=0)
+
+
+def test_the_difference_of_log_losses_has_a_sign_and_an_interval(tmp_path: Path) -> None:
+    rng = np.random.default_rng(0)
+    sure, unsure = ([[x, 1 - x] for x in rng.uniform(low, 0.99, 60).tolist()] for low in (0.8, 0.3))
+    a, b = (
+        written(
+            tmp_path / f"{name}.json",
+            dataclasses.replace(
+                predictions([True] * 60),
+                clips=[
+                    ClipPrediction(f"c{i:02d}", "", 0, int(row[0] < 0.5), row) for i, row in enumerate(rows)
+                ],
+            ),
+        )
+        for name, rows in (("a", sure), ("b", unsure))
+    )
+    found = compare(a, b)
+    losses = [-np.log([row[0] for row in rows]).mean() for rows in (sure, unsure)]
+    assert (found.first_nll, found.other_nll) == pytest.approx(tuple(losses))
+    assert found.nll_difference == pytest.approx(losses[0] - losses[1])
+    assert found.nll_interval[0] < found.nll_difference < found.nll_interval[1] < 0
+
+
+def test_several_comparisons_adjust_their_p(tmp_path: Path) -> None:
+    a = written(tmp_path / "a.json", predictions([True] * 12))
+    others = [
+        written(tmp_path / f"{n}.json", predictions([True] * n + [False] * (12 - n))) for n in (3, 5, 11)
+    ]
+    found = compare_files([[a], *([other] for other in others)])
+    assert [one.p_holm for one in found] == holm([one.p for one in found])
+    assert [one.group_p_holm for one in found] == [None] * 3
+    assert "p Holm" in format_table(found)
+    assert "p Holm" not in format_table(found[:1])
+
+
+def test_markdown_has_the_same_numbers_in_tables_that_names_cannot_break(tmp_path: Path) -> None:
+    side = dataclasses.replace(predictions([True, True, False]), classes=["a | b\x1b", "c"])
+    a = written(tmp_path / "a.json", side)
+    b = written(tmp_path / "b.json", dataclasses.replace(predictions([False] * 3), classes=side.classes))
+    text = format_markdown([compare(a, b)])
+    tables = [line for line in text.splitlines() if line.startswith("|")]
+    assert "+66.7" in text
+    assert "\x1b" not in text
+    for line in tables:
+        assert line.endswith(" |")
+    (row,) = [line for line in tables if line.startswith("| a ")]
+    assert row.replace("\\|", "").count("|") == 8
+
+
+def test_other_splits_and_groups_are_refused(tmp_path: Path) -> None:
+    a = written(tmp_path / "a.json", predictions([True, False], groups=["g", "h"]))
+    for message, what in {
+        "different splits, test and val": {"split": "val"},
+        "different groups for 1 clips, such as clip0001": {
+            "clips": predictions([True, False], groups=["g", "x"]).clips
+        },
+    }.items():
+        changed: Any = what
+        b = written(
+            tmp_path / "b.json",
+            dataclasses.replace(predictions([True, False], groups=["g", "h"]), **changed),
+        )
+        with pytest.raises(TrainError, match=message):
+            compare(a, b)

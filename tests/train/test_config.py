@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import dataclasses
+import json
 from pathlib import Path
 from typing import Any
 
 import pytest
-from mocrop_train import config, settings
+from mocrop_train import config, recipes, settings
 from mocrop_train.config import TrainConfig
 from mocrop_train.errors import TrainError
 from mocrop_train.models import backbones
+from mocrop_train.run import optim
+from torch import nn
 
 
 @pytest.mark.parametrize(
@@ -24,6 +27,11 @@ from mocrop_train.models import backbones
         ({"freeze": 1}, "--freeze: 1 is not of type bool"),
         ({"epochs": None}, "--epochs: None is not of type int"),
         ({"optimizer": "adam"}, "--optimizer: 'adam' is not one of adamw, sgd"),
+        ({"lr_steps": 0.5}, "--lr-steps: 0.5 is no list of float"),
+        ({"lr_steps": [0.5, "x"]}, "--lr-steps: 'x' is not of type float"),
+        ({"lr_steps": [0.5, 1.5]}, "--lr-steps: 1.5 is not in the range 0.0 to 1.0"),
+        ({"recipe": "best"}, "--recipe: 'best' is not one of none, paper, modern"),
+        ({"recipe": ["paper"]}, "--recipe: ('paper',) is not of type str"),
         ({"learning_rate": 0.1}, "unknown setting 'learning_rate'"),
         ({"epoch": 3}, "unknown setting 'epoch'; did you mean epochs?"),
     ],
@@ -41,6 +49,63 @@ def test_the_command_line_wins_over_the_file_which_wins_over_the_defaults(tmp_pa
     built = config.build(settings.given({"epochs": 9}, file))
     assert (built.epochs, built.batch_size, built.model, built.lr) == (9, 4, "swin_t", 1)
     assert built.segments == TrainConfig().segments
+
+
+def test_flags_win_over_the_file_over_the_recipe_over_the_defaults(tmp_path: Path) -> None:
+    file = tmp_path / "train.toml"
+    file.write_text('recipe = "paper"\nepochs = 7\nmixup = 0.4\nlr-steps = [0.3, 0.6, 0.9]\n')
+    built = config.build(settings.given({"epochs": 9}, file))
+    assert (built.epochs, built.mixup, built.lr_steps) == (9, 0.4, (0.3, 0.6, 0.9))
+    assert (built.batch_size, built.weight_decay, built.crop_shape) == (32, 1e-4, "free")
+    assert built.save_every == TrainConfig().save_every
+    assert config.build(settings.given({"recipe": "none"}, file)).batch_size == TrainConfig().batch_size
+
+
+@pytest.mark.parametrize("name", recipes.RECIPES)
+def test_every_recipe_is_made_of_settings_and_its_help_tells_them_all(name: str) -> None:
+    built = config.build({"recipe": name})
+    for setting, value in recipes.RECIPES[name].items():
+        assert getattr(built, setting) == value
+        assert f"{settings.flag(setting)[2:]} " in recipes.in_words(name)
+    rest = {field.name for field in dataclasses.fields(TrainConfig)} - {"recipe", *recipes.RECIPES[name]}
+    assert all(getattr(built, setting) == getattr(TrainConfig(), setting) for setting in rest)
+
+
+def test_the_recipe_of_the_paper_lowers_the_rate_where_its_code_does() -> None:
+    built = config.build({"recipe": "paper"}).resolved(224)
+    batches = 298
+    rates = [optim.learning_rate(epoch * batches, batches, built) for epoch in range(100)]
+    assert rates == pytest.approx([1e-3] * 40 + [1e-4] * 40 + [1e-5] * 20)
+
+
+@pytest.mark.parametrize("decay_norms", [False, True])
+def test_biases_and_norms_are_decayed_if_asked_for(decay_norms: bool) -> None:
+    built = TrainConfig(weight_decay=0.3, lr=0.1, decay_norms=decay_norms)
+    model = nn.Sequential(nn.Linear(2, 3), nn.BatchNorm1d(3))
+    by_decay = {
+        parameter: group["weight_decay"]
+        for group in optim.optimizer(model, built).param_groups
+        for parameter in group["params"]
+    }
+    assert by_decay[model[0].weight] == 0.3
+    small = 0.3 if decay_norms else 0.0
+    assert {by_decay[p] for p in (model[0].bias, model[1].weight, model[1].bias)} == {small}
+
+
+def test_settings_of_several_numbers_are_written_as_they_are_read() -> None:
+    saved = json.loads(json.dumps(dataclasses.asdict(TrainConfig(lr_steps=(0.2, 0.5)).resolved(32))))
+    assert config.resumed(saved, {}).lr_steps == (0.2, 0.5)
+    assert config.resumed(saved, {"lr_steps": [0.2, 0.5]}).lr_steps == (0.2, 0.5)
+    assert config.build({"lr_steps": []}).lr_steps == ()
+    assert settings.in_words((0.2, 0.5)) == "0.2,0.5"
+
+
+def test_a_run_that_goes_on_keeps_what_its_recipe_was_then() -> None:
+    saved = dataclasses.asdict(config.build({"recipe": "modern", "epochs": 3}).resolved(32))
+    saved["mixup"] = 0.0  # as an older release had it
+    assert config.resumed(saved, {}).mixup == 0.0
+    del saved["hue"]
+    assert config.resumed(saved, {}).hue == TrainConfig().hue
 
 
 @pytest.mark.parametrize(("text", "message"), [("epochs = ", "not valid TOML"), (None, "no such file")])

@@ -55,11 +55,13 @@ def whole_state() -> dict[str, Any]:
     return {
         "model": {"w": torch.zeros(1)},
         "rng": {"cpu": torch.zeros(1)},
-        **{name: {} for name in ("optimizer", "scaler", "config")},
-        **dict.fromkeys(("epoch", "step", "best"), 1),
+        **{name: {} for name in ("optimizer", "scaler", "sums", "config")},
+        **dict.fromkeys(("epoch", "step", "batch", "best"), 1),
+        "ema": None,
         "history": [],
         "classes": ["a"],
         "shards": "0",
+        "selected_on": "last",
     }
 
 
@@ -230,9 +232,9 @@ def test_a_parquet_column_whose_type_is_a_pickle_is_not_unpickled(toys: Any, tra
 def test_class_names_reach_no_terminal_as_they_are(
     toys: Any, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    checkpoint.save(
-        tmp_path / "best.pt", {**whole_state(), "classes": ["\x1b]0;title\x07", "two\nlines", "\u202e"]}
-    )
+    model = build_model(TrainConfig(), 3).state_dict()
+    names = ["\x1b]0;title\x07", "two\nlines", "\u202e"]
+    checkpoint.save(tmp_path / "best.pt", {**whole_state(), "model": model, "classes": names})
     with pytest.raises(SystemExit):
         main(["--shards", str(toys.write()), "--eval-only", "--checkpoint", str(tmp_path / "best.pt")])
     shown = capsys.readouterr().err

@@ -5,15 +5,21 @@ from __future__ import annotations
 import csv
 import dataclasses
 import json
+import math
 from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
+from mocrop_manifests import read_dataset
 from mocrop_train import config, loop
 from mocrop_train.config import TrainConfig
+from mocrop_train.data.loading import Batch, ClipFrames
+from mocrop_train.data.sampling import ShuffledClips
 from mocrop_train.errors import TrainError
-from mocrop_train.run import checkpoint
+from mocrop_train.evaluation import evaluate
+from mocrop_train.run import checkpoint, device
+from torch import nn
 
 TINY = TrainConfig(model="mobilenet_v2", epochs=3, batch_size=8, device="cpu", workers=0, segments=2)
 
@@ -122,8 +128,8 @@ def test_the_best_epoch_on_val_is_kept_and_tested(toys: Any, tmp_path: Path) -> 
     assert checkpoint.load(tmp_path / "run" / "last.pt")["epoch"] == 4
 
 
-def test_without_val_the_last_epoch_is_taken(toys: Any, tmp_path: Path) -> None:
-    report = loop.train(toys.write(), tmp_path / "run", TINY)
+def test_without_anything_to_choose_on_the_last_epoch_is_taken(toys: Any, tmp_path: Path) -> None:
+    report = loop.train(toys.write(), tmp_path / "run", dataclasses.replace(TINY, val_share=0.0))
     assert report.best == 3
     assert checkpoint.load(tmp_path / "run" / "best.pt")["epoch"] == 3
     assert "val_top1" not in report.history[0]
@@ -132,7 +138,7 @@ def test_without_val_the_last_epoch_is_taken(toys: Any, tmp_path: Path) -> None:
 def test_a_run_folder_tells_what_was_run_and_how_it_went(toys: Any, tmp_path: Path) -> None:
     loop.train(toys.write(), tmp_path / "run", TINY)
     about = json.loads((tmp_path / "run" / "config.json").read_text())
-    assert about["config"] == dataclasses.asdict(TINY.resolved(32))
+    assert config.build(about["config"]) == TINY.resolved(32)
     assert about["versions"]["torch"] == torch.__version__
     with (tmp_path / "run" / "log.csv").open() as stream:
         rows = list(csv.DictReader(stream))
@@ -140,9 +146,13 @@ def test_a_run_folder_tells_what_was_run_and_how_it_went(toys: Any, tmp_path: Pa
     assert sorted(path.name for path in (tmp_path / "run").iterdir()) == [
         "best.pt",
         "config.json",
+        "confusion.csv",
+        "confusion.png",
         "last.pt",
         "log.csv",
+        "metrics.json",
         "predictions.json",
+        "reliability.png",
     ]
 
 
@@ -154,13 +164,113 @@ def test_checkpoints_hold_plain_values_only(toys: Any, tmp_path: Path) -> None:
     assert {"model", "optimizer", "scaler", "rng", "epoch", "step"} <= body.keys()
 
 
-def test_a_loss_that_is_no_number_stops_the_run_in_one_line(toys: Any, tmp_path: Path) -> None:
-    settings = dataclasses.replace(TINY, optimizer="sgd", lr=1e30, warmup=0.0)
-    with pytest.raises(
-        TrainError, match=r"epoch \d+, step \d+: the loss is (nan|inf); start anew with a lower --lr"
-    ) as caught:
-        loop.train(toys.write(), tmp_path / "run", settings)
-    assert "\n" not in str(caught.value)
+def test_a_loss_that_is_no_number_stops_the_run_and_says_where(toys: Any, tmp_path: Path) -> None:
+    settings = dataclasses.replace(TINY, optimizer="sgd", lr=1e30, warmup=0.0, schedule="step")
+    folder = toys.write()
+    with pytest.raises(TrainError) as caught:
+        loop.train(folder, tmp_path / "run", settings)
+    source = ClipFrames(folder, read_dataset(folder), "train")
+    second = [source.clips[clip].clip_id for clip, _ in ShuffledClips(source.chunks, 0)][8:16]
+    assert str(caught.value) in {
+        f"epoch 1, step 2: the loss is {value} at learning rate 1e+30; start anew with a lower --lr (now "
+        f"1e+30) or --clip-grad 1; the clips of this batch are {', '.join(second)}"
+        for value in ("nan", "inf")
+    }
+    assert sorted(path.name for path in (tmp_path / "run").iterdir()) == ["config.json"]
+
+
+@pytest.mark.parametrize("save_every", [0.0, 1e-9])
+def test_weights_that_are_no_numbers_are_never_saved(toys: Any, tmp_path: Path, save_every: float) -> None:
+    # one step, after which weights are infinite though no loss was
+    settings = dataclasses.replace(
+        TINY, optimizer="sgd", lr=1e39, warmup=0.0, schedule="step", epochs=1, save_every=save_every
+    )
+    folder = toys.write(clips=toys.clips(train=8, test=3))
+    with pytest.raises(TrainError, match=r"epoch 1, step 1: \d+ weights hold nan or inf \(\S+ first\)"):
+        loop.train(folder, tmp_path / "run", settings)
+    assert sorted(path.name for path in (tmp_path / "run").iterdir()) == ["config.json"]
+
+
+@pytest.mark.parametrize(("batch_size", "clips"), [(2, 16), (3, 17), (3, 20)])
+def test_accumulated_batches_make_the_step_of_one_large_batch(
+    toys: Any, tmp_path: Path, batch_size: int, clips: int
+) -> None:
+    # the head of a frozen backbone: without batch normalisation a clip's gradient is its own
+    folder = toys.write(clips=toys.clips(train=clips, test=3))
+    settings = dataclasses.replace(
+        TINY, freeze=True, optimizer="sgd", lr=0.1, epochs=2, clip_grad=0.5, flip=False
+    )
+    steps, found = 2 * math.ceil(clips / (3 * batch_size)), []
+    for name, size, accumulate in (("large", 3 * batch_size, 1), ("small", batch_size, 3)):
+        run = dataclasses.replace(settings, batch_size=size, accumulate=accumulate)
+        report = loop.train(folder, tmp_path / name, run)
+        found.append((weights(tmp_path / name / "last.pt"), report.history[-1]["train_loss"]))
+        assert checkpoint.load(tmp_path / name / "last.pt")["step"] == steps
+    for key, value in found[0][0].items():
+        torch.testing.assert_close(found[1][0][key], value, rtol=1e-5, atol=1e-6)
+    assert found[1][1] == pytest.approx(found[0][1], rel=1e-5)
+
+
+def test_the_average_of_the_weights_is_what_is_evaluated(toys: Any, tmp_path: Path) -> None:
+    folder = toys.write(clips=toys.clips(train=16, val=6, test=6))
+    report = loop.train(folder, tmp_path / "run", dataclasses.replace(TINY, ema=0.99, lr=0.01))
+    body = checkpoint.load(tmp_path / "run" / "best.pt")
+    assert not same(body["ema"], body["model"])
+    assert same(checkpoint.weights(body), body["ema"])
+    # what was said of val and test is what the average says, and not what the last weights say
+    plain = {name: part for name, part in body.items() if name not in ("format", "version")}
+    found = {}
+    for name in ("ema", "model"):
+        checkpoint.save(tmp_path / f"{name}.pt", {**plain, "model": body[name], "ema": None})
+        found[name] = evaluate.evaluate_checkpoint(folder, tmp_path / f"{name}.pt")
+    assert report.test is not None
+    assert report.test.clips == found["ema"].clips != found["model"].clips
+    val = evaluate.evaluate_checkpoint(folder, tmp_path / "ema.pt", split="val")
+    assert val.top1 == report.history[report.best - 1]["val_top1"]
+
+
+def test_an_epoch_tells_how_long_it_took_and_waited(toys: Any, tmp_path: Path) -> None:
+    report = loop.train(toys.write(), tmp_path / "run", dataclasses.replace(TINY, epochs=1))
+    row = report.history[0]
+    assert list(row)[-3:] == ["seconds", "wait", "clips_per_second"]
+    assert 0 < row["wait"] < 1
+    assert row["clips_per_second"] * row["seconds"] == pytest.approx(24, rel=0.05)
+
+
+class Greedy(nn.Module):
+    """Asks for a petabyte."""
+
+    def forward(self, frames: torch.Tensor) -> torch.Tensor:
+        return torch.empty(1 << 50, dtype=torch.uint8)
+
+
+def test_memory_that_runs_out_in_evaluation_is_told_too() -> None:
+    config = TINY.resolved(32)
+    batch = Batch(torch.zeros(2, 3, 32, 32), torch.tensor([2]), torch.tensor([0]))
+    with pytest.raises(TrainError, match="out of memory in evaluation of val: --batch-size 8 x --segments 2"):
+        evaluate.predict(Greedy(), [batch], config, torch.device("cpu"), "val")
+
+
+@pytest.mark.slow
+def test_a_compiled_network_trains_as_the_plain_one_and_its_checkpoint_is_a_plain_one(
+    toys: Any, tmp_path: Path
+) -> None:
+    folder = toys.write(clips=toys.clips(train=10, val=3, test=3))
+    # one step: later ones of AdamW would turn any difference in rounding into one of a whole step
+    settings = dataclasses.replace(TINY, model="resnet18", batch_size=10, epochs=1, optimizer="sgd")
+    try:
+        device.compiled(nn.Linear(2, 2), dataclasses.replace(settings, compile=True), torch.device("cpu"))
+    except TrainError as error:
+        pytest.skip(str(error))
+    histories = []
+    for name, compiled in (("plain", False), ("compiled", True)):
+        report = loop.train(folder, tmp_path / name, dataclasses.replace(settings, compile=compiled))
+        histories.append(report.history[-1])
+    ours, plain = (weights(tmp_path / name / "last.pt") for name in ("compiled", "plain"))
+    assert ours.keys() == plain.keys()
+    assert histories[1]["train_loss"] == pytest.approx(histories[0]["train_loss"], rel=1e-4)
+    for key, value in plain.items():
+        torch.testing.assert_close(ours[key], value, rtol=1e-3, atol=1e-4)
 
 
 def test_a_shard_set_without_test_trains_and_says_so(

@@ -11,6 +11,7 @@ import torchvision
 from mocrop_train.config import MODELS, TrainConfig
 from mocrop_train.errors import TrainError
 from mocrop_train.models import backbones, build_model
+from mocrop_train.run import checkpoint
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
@@ -122,6 +123,31 @@ def test_every_key_that_does_not_fit_is_listed(tmp_path: Path) -> None:
     assert "1 of another shape (features.0.0.weight (8, 3, 3, 3) for (32, 3, 3, 3))" in message
     assert "--allow-partial" in message
     assert "\n" not in message
+
+
+@pytest.mark.parametrize("other", ["resnet18", "resnet50", "mobilenet_v3_large", "swin_t"])
+def test_weights_of_another_model_are_refused_with_its_name(tmp_path: Path, other: str) -> None:
+    torch.save(backbones.build(other, 7).state_dict(), tmp_path / "w.pth")
+    with pytest.raises(TrainError, match=rf"does not fit {SMALL}: .*; --model {other} fits it") as caught:
+        built(weights=str(tmp_path / "w.pth"))
+    assert len(str(caught.value)) < 2000
+
+
+def test_a_checkpoint_of_a_model_with_the_same_keys_is_refused_too(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    state = build_model(TrainConfig(model="resnet50-v1"), 3).state_dict()
+    body = {"format": checkpoint.FORMAT, "model": state, "ema": None, "config": {"model": "resnet50-v1"}}
+    torch.save(body, tmp_path / "best.pt")
+    with pytest.raises(
+        TrainError, match="a checkpoint of resnet50-v1, not of resnet50; give --model resnet50"
+    ):
+        build_model(TrainConfig(model="resnet50", weights=str(tmp_path / "best.pt")), 3)
+    part = TrainConfig(model="resnet50", weights=str(tmp_path / "best.pt"), allow_partial=True)
+    for config in (part, TrainConfig(model="resnet50-v1", weights=str(tmp_path / "best.pt"))):
+        found = build_model(config, 3).state_dict()
+        assert torch.equal(found["head.linear.weight"], state["head.linear.weight"])
+    assert [record.levelname for record in caplog.records].count("WARNING") == 1
 
 
 def test_allow_partial_loads_what_fits(tmp_path: Path) -> None:

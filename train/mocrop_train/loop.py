@@ -10,16 +10,17 @@ from pathlib import Path
 
 import torch
 from mocrop_manifests import DatasetIndex, read_dataset
-from mocrop_manifests.files import publish_text, sweep
+from mocrop_manifests.files import sweep
 from torch import nn
 
 from mocrop_train.config import TrainConfig
-from mocrop_train.data import loading, mixing
+from mocrop_train.data import loading, mixing, splits
 from mocrop_train.data.feeds import Feeds, clocked, feeds
-from mocrop_train.data.loading import Batch
+from mocrop_train.data.loading import NO_LABEL, Batch
 from mocrop_train.errors import InterruptionError, TrainError
 from mocrop_train.evaluation import evaluate
-from mocrop_train.evaluation.predictions import Predictions, write_predictions
+from mocrop_train.evaluation.predictions import Predictions
+from mocrop_train.evaluation.write import write_results
 from mocrop_train.progress import log, track
 from mocrop_train.run import checkpoint, device, optim, runfolder, state
 from mocrop_train.run.keeping import Keeper
@@ -31,11 +32,12 @@ from mocrop_train.run.stopping import Stop
 class Report:
     """How a run ended: `best` is the epoch, from 1, whose weights best.pt holds; `test` is None without one.
 
-    history: one row per epoch, the columns of log.csv.
+    history: one row per epoch, the columns of log.csv. selected_on: one of splits.SELECTED_ON.
     """
 
     best: int
     history: list[dict[str, float]]
+    selected_on: str
     test: Predictions | None
 
 
@@ -50,10 +52,10 @@ def train(
 ) -> Report:
     """Train on the split `train` of a shard set, then evaluate once on `test`; folder `out` gets everything.
 
-    best.pt is chosen on the split `val`; without one it is the last epoch, never the best on test. With
-    `resume`, `config` must be that of out/last.pt (see config.resumed). `predictions` is where those on
-    test go, out/predictions.json by default. Raises TrainError or ManifestError, and InterruptionError on a
-    first SIGINT or SIGTERM, once the step is done and saved.
+    best.pt is chosen as data.splits says: on test only if the config asks for that. With `resume`, `config`
+    must be that of out/last.pt (see config.resumed). `predictions` is where those on test go,
+    out/predictions.json by default. Raises TrainError or ManifestError, and InterruptionError on a first
+    SIGINT or SIGTERM, once the step is done and saved.
     """
     last = out / "last.pt"
     if last.exists() and not resume:
@@ -62,17 +64,16 @@ def train(
         )
     where = device.prepare(config)
     index = read_dataset(shards, verify=verify)
-    splits = loading.open_splits(shards, index, limit=config.limit)
-    if "train" not in splits:
-        raise TrainError(f"{shards}: no clips in split train; there are {', '.join(splits) or 'none'}")
+    division = splits.divide(shards, index, config)
     config = config.resolved(loading.stored_size(shards, index))
-    identity = state.identity(shards, index, config)
+    identity = state.identity(shards, index, config, division.selection.on)
     run = state.start(config, len(index.classes), where, load=not resume)
-    sweep(out, spare_living=True)
     if resume:
         state.restore(run, last, identity)
-    runfolder.write_config(out / "config.json", config, index)
-    fed = feeds(splits, run.model, config, where)
+    if run.ranks.main:
+        sweep(out, spare_living=True)
+        runfolder.write_config(out / "config.json", config, index, division.selection)
+    fed = feeds(division.sources, run.model, config, where, out)
     with Stop() as stop:
         keeper = Keeper(run, out, identity, stop, config.save_every)
         try:
@@ -84,17 +85,17 @@ def train(
             raise InterruptionError(f"stopped after {done}; the same command with --resume goes on") from None
     if test is None:
         log.warning("%s: no clips in split test, so there is no test result", shards)
-    else:
-        publish_text(predictions or out / "predictions.json", write_predictions(test))
-    return Report(run.best, run.history, test)
+    elif run.ranks.main:
+        write_results(out, test, path=predictions)
+    return Report(run.best, run.history, division.selection.on, test)
 
 
 def format_report(report: Report) -> str:
     """Return the outcome of a run as text for people."""
-    row = report.history[report.best - 1]
-    chosen = (
-        f"val top-1 {row['val_top1']:.1%}" if "val_top1" in row else "the last one; there is no split val"
-    )
+    chosen = "the last one; there is nothing to choose on"
+    if report.selected_on != splits.LAST:
+        row = report.history[report.best - 1]
+        chosen = f"top-1 {row['val_top1']:.1%} on {report.selected_on}"
     lines = [f"best.pt: epoch {report.best} of {len(report.history)} ({chosen})"]
     if report.test:
         lines.append(evaluate.format_result(report.test))
@@ -133,19 +134,21 @@ def _learn(run: State, batch: Batch, fed: Feeds, config: TrainConfig) -> None:
     frames = batch.frames.to(run.where, non_blocking=True)
     labels = batch.labels.to(run.where, non_blocking=True)
     draw = (config.seed, run.epoch, run.batch)
+    run.ranks.seed(*draw)
     frames, targets = mixing.mix(frames, batch, labels, alpha=config.mixup, draw=draw)
     with device.autocast(config, run.where):
         logits = evaluate.clip_logits(run.network(frames), batch.counts).float()
     loss = targets.loss(logits, config.label_smoothing)
-    share = len(labels) / optim.clips_of_step(run.batch, len(fed.order), config)
+    # what is taken of the gradients of several processes is their mean
+    share = run.ranks.world / optim.clips_of_step(run.batch, len(fed.order), config)
     torch.autograd.backward(run.scaler.scale(loss * share))
     # the one place of a step that waits for a GPU: behind the backward pass, and before the weights change
     value, right = torch.stack((loss.detach().double(), targets.right(logits).double())).tolist()
     if not math.isfinite(value):
         raise _broken(run, value, fed, config)
-    run.sums["loss"] += value * len(labels)
+    run.sums["loss"] += value
     run.sums["right"] += right
-    run.sums["seen"] += len(labels)
+    run.sums["seen"] += int((batch.labels != NO_LABEL).sum())
 
 
 def _step(run: State, batches: int, config: TrainConfig) -> None:
@@ -175,7 +178,7 @@ def _broken(run: State, loss: float, fed: Feeds, config: TrainConfig) -> TrainEr
 
 def _row(run: State, fed: Feeds, config: TrainConfig, keeper: Keeper) -> dict[str, float]:
     """Return the line of log.csv of an epoch whose training is done; here it is held against val."""
-    sums, trained = run.sums, time.perf_counter()
+    sums, trained = run.pool_sums(), time.perf_counter()
     row = {
         "epoch": run.epoch + 1,
         "lr": optim.learning_rate(run.step - 1, len(fed.train), config),
@@ -205,11 +208,12 @@ def _test(run: State, fed: Feeds, config: TrainConfig, best: Path, index: Datase
     """Predict the test clips, if there are any, with the weights of best.pt."""
     if "test" not in fed.held_out:
         return None
-    run.model.load_state_dict(checkpoint.weights(checkpoint.load(best)))
+    run.ranks.barrier()  # until rank 0 has written it
+    saved = checkpoint.load(best)
+    checkpoint.fill(run.model, checkpoint.weights(saved), best)
     logits = evaluate.predict(run.part(run.model), fed.held_out["test"], config, run.where, "test")
-    name = f"{best.resolve().parent.name}/{best.name}"
     return evaluate.predictions_of(
-        logits, fed.clips["test"], index, split="test", model=config.model, checkpoint=name
+        logits, fed.clips["test"], index, split="test", path=best, saved=saved, shards_sha256=saved["shards"]
     )
 
 

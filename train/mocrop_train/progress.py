@@ -17,13 +17,16 @@ _SECONDS_BETWEEN_LINES = 30.0
 
 
 @contextlib.contextmanager
-def console(*, quiet: bool) -> Iterator[None]:
-    """Send the trainer's log lines to stderr, only warnings when `quiet`, while the context is open."""
+def console(*, quiet: bool, silent: bool = False) -> Iterator[None]:
+    """Send the trainer's log lines to stderr while the context is open.
+
+    Only warnings when `quiet`; nothing when `silent`, as another process says the same.
+    """
     handler = logging.StreamHandler(sys.stderr)
     handler.setFormatter(logging.Formatter("%(message)s"))
     before = log.level
     log.addHandler(handler)
-    log.setLevel(logging.WARNING if quiet else logging.INFO)
+    log.setLevel(logging.CRITICAL if silent else logging.WARNING if quiet else logging.INFO)
     try:
         yield
     finally:

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 from mocrop_prep.evaluation.candidates import DEFAULT_METHOD
-from mocrop_train.evaluation.compare import bootstrap, mcnemar
+from mocrop_train.evaluation.statistics import bootstrap, mcnemar
 from numpy.typing import NDArray
 
 from tests.benchmarks.crop_bench.contenders import Contender

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import dataclasses
 import sys
+import traceback
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, NoReturn, TypeVar
 
 import click
 from mocrop_manifests import ManifestError
@@ -15,6 +16,7 @@ from mocrop_train import settings
 from mocrop_train.config import TrainConfig
 from mocrop_train.errors import InterruptionError, TrainError, printable
 from mocrop_train.progress import console
+from mocrop_train.run import launched
 
 Command = TypeVar("Command", bound=Callable[..., Any])
 FILE = click.Path(dir_okay=False, path_type=Path)
@@ -29,19 +31,29 @@ class OneLineErrors(click.Command):
     def main(self, *args: Any, **extra: Any) -> Any:
         """Run the command and exit: 0 done, 2 bad usage or nothing could be done, 130 interrupted."""
         try:
-            code = super().main(*args, **{**extra, "standalone_mode": False})
+            with launched.one_voice():
+                code = super().main(*args, **{**extra, "standalone_mode": False})
         except click.ClickException as error:
-            click.echo(f"{self.name}: {' '.join(error.format_message().split())}", err=True)
-            code = 2
+            self._fail(2, f"{self.name}: {' '.join(error.format_message().split())}")
         except (KeyboardInterrupt, click.Abort, InterruptionError) as error:
-            click.echo(f"{self.name}: {printable(str(error)) or 'interrupted'}", err=True)
-            code = _INTERRUPTED
+            self._fail(_INTERRUPTED, f"{self.name}: {printable(str(error)) or 'interrupted'}")
+        except Exception as error:
+            if not launched.several():
+                raise
+            lost = launched.lost_another(error)
+            self._fail(1, f"{self.name}: {lost}" if lost else traceback.format_exc())
         sys.exit(code if isinstance(code, int) else 0)
+
+    def _fail(self, code: int, text: str) -> NoReturn:
+        if launched.several():
+            launched.end(code, text)
+        click.echo(text, err=True)
+        sys.exit(code)
 
     def invoke(self, ctx: click.Context) -> Any:
         """Call the command; without --debug its errors become one line."""
         try:
-            with console(quiet=ctx.params.get("quiet", False)):
+            with console(quiet=ctx.params.get("quiet", False), silent=launched.silent()):
                 return super().invoke(ctx)
         except (TrainError, ManifestError, OSError) as error:
             if ctx.params["debug"]:
@@ -77,32 +89,38 @@ class Setting(click.Option):
         self.section = section
 
 
+def several(kind: type[Any]) -> Callable[[Any], tuple[Any, ...]]:
+    """Return the type of an option that takes numbers with commas between them; an empty text is none."""
+
+    def numbers(text: str) -> tuple[Any, ...]:
+        try:
+            return tuple(kind(part) for part in text.split(",")) if text.strip() else ()
+        except ValueError:
+            raise click.BadParameter(f"{text!r} is not numbers such as 0.4,0.8") from None
+
+    return numbers
+
+
 def config_options(command: Command) -> Command:
     """Give a command one option for every field of TrainConfig; unset ones are None."""
     for field in reversed(dataclasses.fields(TrainConfig)):
         about, kind = field.metadata, settings.value_type(TrainConfig, field)
-        notes = [f"default: {_in_words(field)}"]
+        default = about["auto"] if field.default is None else settings.in_words(field.default)
+        notes = [f"default: {default}"]
         if bounds := settings.bounds(field):
             notes.append(bounds)
         name = settings.flag(field.name)
+        kinds = several(kind) if settings.holds_several(TrainConfig, field) else kind
         command = click.option(
             f"{name}/--no-{name[2:]}" if kind is bool else name,
             field.name,
             cls=Setting,
             section=about["section"],
-            type=click.Choice(about["choices"]) if about["choices"] else kind,
+            type=click.Choice(about["choices"]) if about["choices"] else kinds,
             default=None,
             help=f"{about['help']}  [{'; '.join(notes)}]",
         )(command)
     return command
-
-
-def _in_words(field: dataclasses.Field[Any]) -> str:
-    if field.default is None:
-        return str(field.metadata["auto"])
-    return (
-        {True: "on", False: "off"}[field.default] if isinstance(field.default, bool) else str(field.default)
-    )
 
 
 def check_usage(fine: bool, message: str) -> None:

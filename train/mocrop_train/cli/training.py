@@ -7,11 +7,11 @@ from typing import Any
 
 import click
 from mocrop_manifests import __version__
-from mocrop_manifests.files import publish_text
 
 from mocrop_train import config as configs
 from mocrop_train import settings
 from mocrop_train.cli.costing import tell_cost
+from mocrop_train.cli.evaluating import evaluate_one, evaluate_several
 from mocrop_train.cli.frame import FILE, FOLDER, OneLineErrors, check_usage, config_options
 from mocrop_train.config import TrainConfig
 
@@ -24,11 +24,22 @@ Examples:
   Fine-tuning on a GPU
     mocrop-train --shards work/shards/ours --out runs/tuned --model swin_t --weights imagenet
         --lr 1e-4 --amp bf16
+  Fine-tuning as one would today, or with the published values; what is given as well wins
+    mocrop-train --shards work/shards/ours --out runs/today --model resnet50 --recipe modern --amp bf16
+    mocrop-train --shards work/shards/ours --out runs/published --model resnet50 --recipe paper
   Settings from a file; what is on the command line wins
     mocrop-train --shards work/shards/ours --out runs/c --config train.toml --seed 2
+  On four GPUs of one machine
+    torchrun --nproc-per-node 4 -m mocrop_train --shards work/shards/ours --out runs/four --batch-size 64
+  Several seeds of a head, of which the first computes the features for all
+    mocrop-train --shards work/shards/ours --out runs/s1 --weights imagenet --freeze --seed 1
+        --feature-cache runs/features
   Go on after an interruption, with the settings of the run
     mocrop-train --shards work/shards/ours --out runs/small --resume
-  The same network on other crops of the same clips, and the comparison
+  The same network on other crops of the same clips, all held against the first; call it again to go on
+    mocrop-train --eval ours=work/shards/ours center=work/shards/center full=work/shards/full
+        --checkpoint runs/small/best.pt --out runs/small/eval
+  One shard set, and the comparison in full
     mocrop-train --shards work/shards/center --eval-only --checkpoint runs/small/best.pt --json center.json
     mocrop-compare runs/small/predictions.json center.json
   What a prediction costs: counted, and measured on this machine
@@ -37,14 +48,22 @@ Examples:
 \b
 A run folder holds
   config.json       all settings and versions       log.csv    one line per epoch
-  last.pt           state after the last epoch      best.pt    the epoch that is best on split val;
-  predictions.json  every test clip                            without val, the last one
+  last.pt           what --resume goes on from     best.pt    the epoch that is best on split val,
+  predictions.json  every test clip                            or on training groups held out
+  metrics.json      accuracies and calibration      confusion.csv, confusion.png, reliability.png
 """
+
+_EVAL_ALONE = (
+    "--eval goes with --checkpoint, --out and --split, not with --shards, --json, --resume or --eval-only"
+)
 
 
 @click.command("mocrop-train", cls=OneLineErrors, epilog=TRAIN_EXAMPLES)
+@click.argument("more_sets", nargs=-1, metavar="[NAME=DIR ...]")
 @click.option(
-    "--shards", type=FOLDER, help="Shard set: the folder that holds dataset.json. Needed unless --cost."
+    "--shards",
+    type=FOLDER,
+    help="Shard set: the folder that holds dataset.json. Needed unless --eval or --cost.",
 )
 @click.option("--out", type=FOLDER, help="Run folder; made if need be. Needed unless --eval-only.")
 @click.option("--resume", is_flag=True, help="Go on from last.pt of the run folder, with its settings.")
@@ -61,11 +80,20 @@ A run folder holds
     type=click.IntRange(1, 1024),
     help="Frames of a clip for --cost.  [default: those of --shards, else 8]",
 )
+@click.option(
+    "--eval",
+    "sets",
+    multiple=True,
+    metavar="NAME=DIR [NAME=DIR ...]",
+    help="Train nothing: evaluate --checkpoint on each of these shard sets and compare them with the first. "
+    "OUT/NAME gets the results of each; DIR alone takes the name of the set. What is done already, with this "
+    "checkpoint and these shards, is not done again.",
+)
 @click.option("--checkpoint", type=FILE, help="Checkpoint to evaluate, such as RUN/best.pt.")
 @click.option(
     "--split",
     type=click.Choice(["train", "val", "test"]),
-    help="Split that --eval-only evaluates.  [default: test]",
+    help="Split that --eval and --eval-only evaluate.  [default: test]",
 )
 @click.option(
     "--json",
@@ -80,12 +108,14 @@ A run folder holds
 @config_options
 @click.version_option(__version__)
 def main(
+    more_sets: tuple[str, ...],
     shards: Path | None,
     out: Path | None,
     resume: bool,
     eval_only: bool,
     cost: bool,
     frames: int | None,
+    sets: tuple[str, ...],
     checkpoint: Path | None,
     split: str | None,
     predictions: Path | None,
@@ -104,26 +134,31 @@ def main(
     asked = settings.given({name: value for name, value in options.items() if value is not None}, file)
     if cost:
         check_usage(
-            not (resume or eval_only or out or split), "--cost takes no run folder, split or other mode"
+            not (resume or eval_only or out or split or sets or more_sets),
+            "--cost takes no run folder, split or other mode",
         )
         tell_cost(asked, shards=shards, saved=checkpoint, frames=frames, out=predictions)
         return
     check_usage(frames is None, "--frames goes with --cost; for training there is --segments")
+    in_folder = out / "predictions.json" if out else None
+    if sets:
+        check_usage(not (resume or eval_only or shards or predictions), _EVAL_ALONE)
+        evaluate_several((*sets, *more_sets), checkpoint, asked, split or "test", out, verify=verify)
+        return
+    check_usage(
+        not more_sets, f"Got unexpected extra argument ({' '.join(more_sets)}); NAME=DIR goes with --eval"
+    )
     if shards is None:
         raise click.UsageError("Missing option '--shards': the folder that holds dataset.json")
-    in_folder = out / "predictions.json" if out else None
     if eval_only:
         check_usage(not resume, "--resume and --eval-only exclude each other")
-        check_usage(checkpoint is not None, "--eval-only needs --checkpoint FILE")
-        _evaluate(
-            shards, checkpoint or Path(), asked, split or "test", predictions or in_folder, verify=verify
-        )
+        evaluate_one(shards, checkpoint, asked, split or "test", predictions or in_folder, verify=verify)
         return
     check_usage(
         checkpoint is None,
-        "--checkpoint goes with --eval-only or --cost; to start from weights use --weights",
+        "--checkpoint goes with --eval-only, --eval or --cost; to start from weights use --weights",
     )
-    check_usage(split is None, "--split goes with --eval-only")
+    check_usage(split is None, "--split goes with --eval-only or --eval")
     if out is None or in_folder is None:
         raise click.UsageError("--out RUN is needed: the folder for checkpoints and results")
     _train(shards, out, asked, predictions or in_folder, resume=resume, verify=verify)
@@ -141,23 +176,4 @@ def _train(
     report = loop.train(shards, out, config, resume=resume, verify=verify, predictions=predictions)
     click.echo(loop.format_report(report))
     if report.test:
-        click.echo(f"predictions: {predictions}")
-
-
-def _evaluate(
-    shards: Path,
-    checkpoint: Path,
-    asked: dict[str, Any],
-    split: str,
-    predictions: Path | None,
-    *,
-    verify: bool,
-) -> None:
-    from mocrop_train.evaluation import evaluate
-    from mocrop_train.evaluation.predictions import write_predictions
-
-    found = evaluate.evaluate_checkpoint(shards, checkpoint, asked, split=split, verify=verify)
-    click.echo(evaluate.format_result(found))
-    if predictions:
-        publish_text(predictions, write_predictions(found))
         click.echo(f"predictions: {predictions}")

@@ -6,6 +6,7 @@ in evaluation, and whether a frame is a picture or a cached feature.
 
 from __future__ import annotations
 
+import copy
 import itertools
 import os
 from collections.abc import Callable, Iterator, Sequence
@@ -15,11 +16,12 @@ from typing import Any, Generic, NamedTuple, Protocol, TypeVar
 import torch
 from mocrop_manifests import DatasetIndex
 from mocrop_manifests.dataset import shard_problem
+from mocrop_manifests.files import sha256_of_text
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 
 from mocrop_train.data import jpegs
-from mocrop_train.data.sampling import ShuffledClips, segment_frames
+from mocrop_train.data.sampling import FILLER, ShuffledClips, dealt, segment_frames
 from mocrop_train.data.shards import ClipEntry, open_shard
 from mocrop_train.errors import TrainError
 from mocrop_train.run.stopping import left_to_the_parent
@@ -27,6 +29,8 @@ from mocrop_train.run.stopping import left_to_the_parent
 Augmentation = Callable[[Tensor, torch.Generator], Tensor]
 View = Callable[[Tensor], Tensor]
 Draw = TypeVar("Draw")
+# the label of a clip that counts for nothing: cross_entropy leaves it out
+NO_LABEL = -100
 
 
 class Batch(NamedTuple):
@@ -52,6 +56,11 @@ class FrameSource(Protocol):
     @property
     def chunks(self) -> Sequence[Sequence[int]]:
         """Positions in `clips` that are cheap to read together."""
+        ...
+
+    @property
+    def content(self) -> str:
+        """A hash of the shards that hold the clips; those of a part of a split are those of the whole."""
         ...
 
     def read(self, clip: int, positions: Sequence[int]) -> Tensor:
@@ -83,6 +92,7 @@ class ClipFrames:
         """
         self.folder = folder
         self._entries = [entry for entry in index.shards if entry.split == split]
+        self.content = sha256_of_text("".join(sorted(entry.sha256 for entry in self._entries)))
         self._names = [str(folder / entry.file) for entry in self._entries]
         self._stamps = [_stamp(name) for name in self._names]
         self._shards = [open_shard(folder, entry, index) for entry in self._entries]
@@ -92,11 +102,19 @@ class ClipFrames:
             for chunk, clips in enumerate(opened.chunks)
             for clip in clips
         ]
-        kept = min(limit or len(places), len(places))
-        self._places = [places[i * len(places) // kept] for i in range(kept)]
-        self.clips = [self._shards[place.shard].clips[place.clip] for place in self._places]
+        self._keep([places[at] for at in spread(len(places), limit)])
         _refuse_doubles(self.clips, folder, split)
-        by_chunk = itertools.groupby(range(kept), lambda clip: self._places[clip][:2])
+
+    def part(self, kept: Sequence[int]) -> ClipFrames:
+        """Return a source of some of the clips, by ascending position; no shard is opened again."""
+        part = copy.copy(self)
+        part._keep([self._places[clip] for clip in kept])
+        return part
+
+    def _keep(self, places: list[_Place]) -> None:
+        self._places = places
+        self.clips = [self._shards[place.shard].clips[place.clip] for place in places]
+        by_chunk = itertools.groupby(range(len(places)), lambda clip: places[clip][:2])
         self.chunks = [list(clips) for _, clips in by_chunk]
 
     def read(self, clip: int, positions: Sequence[int]) -> Tensor:
@@ -149,22 +167,28 @@ def stored_size(folder: Path, index: DatasetIndex) -> int:
     return size
 
 
-def open_splits(folder: Path, index: DatasetIndex, *, limit: int | None = None) -> dict[str, FrameSource]:
+def spread(clips: int, limit: int | None) -> list[int]:
+    """Return at most `limit` positions of so many clips, evenly spread; all of them without a limit."""
+    kept = min(limit or clips, clips)
+    return [at * clips // kept for at in range(kept)]
+
+
+def open_splits(folder: Path, index: DatasetIndex) -> dict[str, ClipFrames]:
     """Open every split that holds clips."""
-    splits: dict[str, FrameSource] = {}
-    for split in index.splits():
-        source = ClipFrames(folder, index, split, limit=limit)
-        if source.clips:
-            splits[split] = source
-    return splits
+    opened = {split: ClipFrames(folder, index, split) for split in index.splits()}
+    return {split: source for split, source in opened.items() if source.clips}
 
 
 class Wanted(NamedTuple):
-    """What is wanted of a clip: its frames at `positions`; `rng` is where its augmentation is drawn from."""
+    """What is wanted of a clip: its frames at `positions`; `rng` is where its augmentation is drawn from.
+
+    label: its class, or NO_LABEL.
+    """
 
     clip: int
     positions: Sequence[int]
     rng: torch.Generator
+    label: int
 
 
 class Clips(Dataset[tuple[Tensor, int]], Generic[Draw]):
@@ -204,12 +228,13 @@ class TrainClips(Clips[tuple[int, int]]):
     def wanted(self, draw: tuple[int, int]) -> Wanted:
         """Draw one frame of each segment of a clip."""
         clip, seed = draw
-        rng = torch.Generator().manual_seed(seed)
-        return Wanted(clip, segment_frames(self.source.clips[clip].frames, self._segments, rng), rng)
+        entry, rng = self.source.clips[clip], torch.Generator().manual_seed(seed)
+        label = NO_LABEL if seed == FILLER else entry.label
+        return Wanted(clip, segment_frames(entry.frames, self._segments, rng), rng, label)
 
     def finish(self, wanted: Wanted, frames: Tensor) -> tuple[Tensor, int]:
         """Augment the frames of a clip."""
-        return self._augment(frames, wanted.rng), self.source.clips[wanted.clip].label
+        return self._augment(frames, wanted.rng), wanted.label
 
 
 class EvalClips(Clips[int]):
@@ -221,11 +246,12 @@ class EvalClips(Clips[int]):
 
     def wanted(self, draw: int) -> Wanted:
         """Ask for every stored frame of a clip."""
-        return Wanted(draw, range(self.source.clips[draw].frames), torch.Generator())
+        entry = self.source.clips[draw]
+        return Wanted(draw, range(entry.frames), torch.Generator(), entry.label)
 
     def finish(self, wanted: Wanted, frames: Tensor) -> tuple[Tensor, int]:
         """Show the frames of a clip."""
-        return self._view(frames), self.source.clips[wanted.clip].label
+        return self._view(frames), wanted.label
 
 
 def collate(samples: list[tuple[Tensor, int]]) -> Batch:
@@ -241,13 +267,12 @@ def loader(
     batch_size: int,
     workers: int,
     device: torch.device,
-    sampler: ShuffledClips | None = None,
+    sampler: ShuffledClips | Sequence[int] | None = None,
 ) -> DataLoader[Batch]:
-    """Return batches of clips, in order or as the sampler says."""
+    """Return batches of clips, in order or as the sampler says; of several processes each gets its part."""
     return DataLoader(
         clips,  # type: ignore[arg-type]  # the batches are what collate makes of the items
-        batch_size=batch_size,
-        sampler=sampler,
+        batch_sampler=dealt(len(clips), batch_size, sampler),
         num_workers=workers,
         collate_fn=collate,
         pin_memory=device.type == "cuda",

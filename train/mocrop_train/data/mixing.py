@@ -7,6 +7,7 @@ from (seed, epoch, batch) alone: neither workers nor an interruption change them
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import partial
 
 import numpy as np
 import torch
@@ -25,11 +26,15 @@ class Targets:
     share: float = 1.0
 
     def loss(self, logits: Tensor, label_smoothing: float) -> Tensor:
-        """Return the mean cross-entropy of logits (clips, classes), weighted by the shares."""
-        loss = F.cross_entropy(logits, self.labels, label_smoothing=label_smoothing)
+        """Return the sum over clips of the cross-entropy of logits (clips, classes), weighted by the shares.
+
+        Clips without a label, which have -100, count for nothing.
+        """
+        entropy = partial(F.cross_entropy, logits, reduction="sum", label_smoothing=label_smoothing)
+        loss = entropy(self.labels)
         if self.share == 1.0:
             return loss
-        other = F.cross_entropy(logits, self.others, label_smoothing=label_smoothing)
+        other = entropy(self.others)
         return self.share * loss + (1 - self.share) * other
 
     def right(self, logits: Tensor) -> Tensor:

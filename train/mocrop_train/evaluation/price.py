@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import json
 import statistics
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -91,7 +92,7 @@ def subject(asked: dict[str, Any], *, shards: Path | None, saved: Path | None, f
             checkpoint.check_classes(saved, body["classes"], index.classes)
         classes = len(index.classes)
         sides = sides if side or body else (loading.stored_size(shards, index),)
-        frames = frames or _stored_frames(shards, loading.open_splits(shards, index, limit=config.limit))
+        frames = frames or _stored_frames(shards, loading.open_splits(shards, index))
     return Subject(config, classes, frames or FRAMES, sides)
 
 
@@ -163,7 +164,7 @@ def milliseconds(seconds: float) -> str:
     return f"{1000 * seconds:,.0f}" if seconds >= 0.1 else f"{1000 * seconds:.3g}"
 
 
-def _stored_frames(shards: Path, splits: dict[str, loading.FrameSource]) -> int:
+def _stored_frames(shards: Path, splits: Mapping[str, loading.FrameSource]) -> int:
     """Return the median number of frames that the clips of a shard set hold."""
     stored = [clip.frames for source in splits.values() for clip in source.clips]
     if not stored:

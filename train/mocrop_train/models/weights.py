@@ -5,12 +5,14 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+import torch
 import torchvision
 from safetensors import SafetensorError
 from safetensors.torch import load_file
 from torch import Tensor, nn
 
 from mocrop_train.errors import TrainError
+from mocrop_train.models import backbones
 from mocrop_train.progress import log
 from mocrop_train.run import checkpoint
 
@@ -25,7 +27,7 @@ def load_weights(model: nn.Module, name: str, head: str, source: str, *, allow_p
     is dropped with a log line. Raises TrainError that lists every other key that is missing, unexpected or
     of another shape, unless `allow_partial`.
     """
-    state = _imagenet(name) if source == "imagenet" else _read(Path(source), model, head)
+    state = _imagenet(name) if source == "imagenet" else _read(Path(source), model, name, head, allow_partial)
     state = {key: value.float() if value.is_floating_point() else value for key, value in state.items()}
     own = model.state_dict()
     misfits = {key for key, value in state.items() if key in own and own[key].shape != value.shape}
@@ -42,7 +44,9 @@ def load_weights(model: nn.Module, name: str, head: str, source: str, *, allow_p
     ]
     found = "; ".join(problem for problem in problems if problem)
     if found and not allow_partial:
-        raise TrainError(f"{source} does not fit {name}: {found}; --allow-partial loads what fits")
+        fitting_model = _model_of(state)
+        advice = f"--model {fitting_model} fits it" if fitting_model else "--allow-partial loads what fits"
+        raise TrainError(f"{source} does not fit {name}: {found}; {advice}")
     if not any(key in own for key in fitting):
         raise TrainError(f"{source} does not fit {name}: {found}; nothing fits")
     if found:
@@ -62,7 +66,7 @@ def _imagenet(name: str) -> dict[str, Tensor]:
     return state
 
 
-def _read(path: Path, model: nn.Module, head: str) -> dict[str, Tensor]:
+def _read(path: Path, model: nn.Module, name: str, head: str, allow_partial: bool) -> dict[str, Tensor]:
     if not path.is_file():
         raise TrainError(f"--weights {path}: no such file; give a file, imagenet or none")
     try:
@@ -72,6 +76,7 @@ def _read(path: Path, model: nn.Module, head: str) -> dict[str, Tensor]:
     except TrainError as error:
         raise TrainError(f"--weights {path}: {error}") from error
     if isinstance(body, dict) and body.get("format") == checkpoint.FORMAT:
+        _check_model(path, body, name, allow_partial=allow_partial)
         body = body.get("ema") or body
     while isinstance(body, dict) and not _is_state(body):
         nested = body.get("model", body.get("state_dict"))
@@ -81,6 +86,35 @@ def _read(path: Path, model: nn.Module, head: str) -> dict[str, Tensor]:
     if not _is_state(body):
         raise TrainError(f"--weights {path}: holds no state dict (names and tensors)")
     return _torchvision_keys(body, model, head)
+
+
+def _check_model(path: Path, body: dict[str, Any], name: str, *, allow_partial: bool) -> None:
+    """Raise TrainError for a checkpoint of another model, or warn of it if part of one is wanted.
+
+    Keys do not always tell: resnet50 and resnet50-v1 differ in their strides alone.
+    """
+    settings = body.get("config")
+    other = settings.get("model") if isinstance(settings, dict) else None
+    if other == name:
+        return
+    found = f"--weights {path}: a checkpoint of {other}, not of {name}"
+    if not allow_partial:
+        raise TrainError(f"{found}; give --model {other}")
+    log.warning("%s", found)
+
+
+def _model_of(state: dict[str, Tensor]) -> str:
+    """Return the name of a model whose backbone has just these weights, or an empty text."""
+    for name, head in backbones.HEADS.items():
+        with torch.device("meta"):  # only names and shapes are wanted
+            own = backbones.build(name, 1).state_dict()
+        ours, theirs = (
+            {key: value.shape for key, value in one.items() if not key.startswith(f"{head}.")}
+            for one in (own, state)
+        )
+        if ours == theirs:
+            return name
+    return ""
 
 
 def _is_state(body: Any) -> bool:

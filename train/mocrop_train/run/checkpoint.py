@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
 import shutil
 import warnings
@@ -10,7 +11,10 @@ from typing import Any
 
 import torch
 from mocrop_manifests.files import publish
+from torch import nn
 
+from mocrop_train import settings
+from mocrop_train.config import TrainConfig
 from mocrop_train.errors import TrainError, printable
 
 FORMAT = "mocrop-checkpoint"
@@ -20,7 +24,7 @@ _PARTS: dict[str, tuple[type, ...]] = {
     **dict.fromkeys(("epoch", "step", "batch", "best"), (int,)),
     **dict.fromkeys(("history", "classes"), (list,)),
     "ema": (dict, type(None)),
-    "shards": (str,),
+    **dict.fromkeys(("shards", "selected_on"), (str,)),
 }
 
 
@@ -60,6 +64,10 @@ def load(path: Path) -> dict[str, Any]:
             )
     if not all(isinstance(name, str) for name in body["classes"]):
         raise TrainError(f"{path}: not a whole checkpoint: classes are not all texts")
+    try:
+        settings.replaced(TrainConfig(), body["config"])
+    except TrainError as error:
+        raise TrainError(f"{path}: its settings are not those of this release: {error}") from error
     return body
 
 
@@ -67,6 +75,31 @@ def weights(body: dict[str, Any]) -> dict[str, torch.Tensor]:
     """Return what a checkpoint is evaluated with, a state dict: the averaged weights if there are any."""
     found: dict[str, torch.Tensor] = body["model"] if body["ema"] is None else body["ema"]
     return found
+
+
+def fill(network: nn.Module, weights: dict[str, Any], path: Path) -> None:
+    """Load the weights of a checkpoint; raises TrainError that says how many are not those of the network."""
+    own = network.state_dict()
+    wrong = own.keys() ^ weights.keys()
+    wrong |= {key for key in own.keys() - wrong if own[key].shape != getattr(weights[key], "shape", None)}
+    if wrong:
+        raise TrainError(
+            f"{path}: {len(wrong)} weights do not fit the network of its settings, {min(map(str, wrong))} "
+            f"among them; it is not the file that a run has written"
+        )
+    network.load_state_dict(weights)
+
+
+def digest(weights: dict[str, torch.Tensor]) -> str:
+    """Return the hexadecimal SHA-256 of weights: names, types, shapes, values.
+
+    The same in whatever file they are: a checkpoint also holds times, and a copy of it other bytes.
+    """
+    found = hashlib.sha256()
+    for name, tensor in sorted(weights.items()):
+        found.update(f"{name} {tensor.dtype} {tuple(tensor.shape)}\n".encode())
+        found.update(tensor.detach().cpu().contiguous().flatten().view(torch.uint8).numpy().tobytes())
+    return found.hexdigest()
 
 
 def read_tensors(path: Path) -> Any:

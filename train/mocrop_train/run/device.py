@@ -15,6 +15,7 @@ from mocrop_train.config import TrainConfig
 from mocrop_train.data import jpegs
 from mocrop_train.errors import TrainError
 from mocrop_train.progress import log
+from mocrop_train.run import parallel
 
 _DTYPES = {"bf16": torch.bfloat16, "fp16": torch.float16}
 # what allocators say; on a GPU torch has a class of its own, but the libraries on it have not
@@ -23,8 +24,9 @@ _NO_MEMORY = ("can't allocate memory", "not enough memory", "ALLOC_FAILED")
 
 
 def prepare(config: TrainConfig) -> torch.device:
-    """Apply `threads` and return the device to compute on; raises TrainError if it is not there.
+    """Apply `threads`, join the processes of torchrun and return the device of this one to compute on.
 
+    Raises TrainError if it is not there.
     A device that cannot decode though it should is no error: it is told, and the CPU decodes.
     """
     if config.threads is not None:
@@ -36,15 +38,22 @@ def prepare(config: TrainConfig) -> torch.device:
         raise TrainError("--device cuda: torch sees no CUDA GPU here; use --device cpu")
     if name == "cpu" and config.amp == "fp16":
         raise TrainError("--amp fp16 needs a GPU; on a CPU use --amp bf16 or off")
-    where = torch.device(name)
+    where = parallel.start(torch.device(name))
     if config.decode == "cuda" and not decodes(config, where):
         log.warning("--decode cuda: no nvJPEG to be had (computing on %s); the CPU decodes", where)
+    if config.augment == "cuda" and where.type != "cuda":
+        log.warning("--augment cuda: computing on %s, which augments too", where)
     return where
 
 
 def decodes(config: TrainConfig, device: torch.device) -> bool:
     """Say whether the device on which a run computes is to decode its JPEGs, and can."""
     return config.decode == "cuda" and device.type == "cuda" and jpegs.can_decode_on(device)
+
+
+def augments(config: TrainConfig, device: torch.device) -> bool:
+    """Say whether training clips are augmented on the device on which a run computes, which is a GPU."""
+    return config.augment != "cpu" and device.type == "cuda"
 
 
 def autocast(config: TrainConfig, device: torch.device) -> contextlib.AbstractContextManager[Any]:

@@ -24,22 +24,33 @@ class Keeper:
         self._saved = time.monotonic()
 
     def save(self) -> None:
-        """Write last.pt; at the end of an epoch log.csv too, and best.pt if the epoch is the best so far."""
+        """Write last.pt; at the end of an epoch log.csv too, and best.pt if the epoch is the best so far.
+
+        Of several processes only rank 0 writes.
+        """
+        if not self._run.ranks.main:
+            return
         state.save(self._run, self._out / "last.pt", self._identity)
         self.catch_up()
         self._saved = time.monotonic()
 
     def catch_up(self) -> None:
         """Write what follows from last.pt, in case a run died between the one and the other."""
-        if self._run.batch or not self._run.history:
+        if self._run.batch or not self._run.history or not self._run.ranks.main:
             return
         if self._run.best == self._run.epoch:
             checkpoint.keep_as(self._out / "last.pt", self._out / "best.pt")
         runfolder.write_log(self._out / "log.csv", self._run.history)
 
     def after_step(self) -> None:
-        """Save if it is time; if somebody has asked to stop, save and raise InterruptionError."""
-        if self.stop.asked or 0 < self._seconds <= time.monotonic() - self._saved:
+        """Save if it is time; if somebody has asked to stop, save and raise InterruptionError.
+
+        All processes do so after the same step: what one is asked, all are.
+        """
+        due = self._run.ranks.main and 0 < self._seconds <= time.monotonic() - self._saved
+        asked, due = map(bool, self._run.ranks.sums(self.stop.asked, due))
+        if asked or due:
+            self._run.pool_sums()
             self.save()
-        if self.stop.asked:
+        if asked:
             raise InterruptionError

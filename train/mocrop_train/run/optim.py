@@ -11,18 +11,19 @@ from torch.optim.swa_utils import get_ema_multi_avg_fn
 
 from mocrop_train.config import TrainConfig
 
-_STEPS, _DECAY = (0.5, 0.75), 0.1
-
 
 def optimizer(model: nn.Module, config: TrainConfig) -> torch.optim.Optimizer:
     """Return the optimiser of a resolved config over what is to be trained.
 
-    Biases and normalisation layers, which have one dimension, are not decayed.
+    Biases and normalisation layers, which have one dimension, are not decayed unless the config says so.
     """
     trained = [parameter for parameter in model.parameters() if parameter.requires_grad]
     groups: list[dict[str, Any]] = [
         {"params": [p for p in trained if p.ndim > 1], "weight_decay": config.weight_decay},
-        {"params": [p for p in trained if p.ndim <= 1], "weight_decay": 0.0},
+        {
+            "params": [p for p in trained if p.ndim <= 1],
+            "weight_decay": config.weight_decay if config.decay_norms else 0.0,
+        },
     ]
     if config.optimizer == "adamw":
         return torch.optim.AdamW(groups, config.peak_lr)
@@ -35,7 +36,8 @@ def lr_factor(step: int, steps: int, config: TrainConfig) -> float:
     if done < config.warmup:
         return done / config.warmup
     if config.schedule == "step":
-        return _DECAY ** sum(done >= share for share in _STEPS)
+        lowered: float = config.lr_decay ** sum(done >= share for share in config.lr_steps)
+        return lowered
     return 0.5 * (1 + math.cos(math.pi * (done - config.warmup) / (1 - config.warmup)))
 
 
@@ -52,7 +54,7 @@ def set_lr(optimizer: torch.optim.Optimizer, lr: float) -> None:
 
 
 def clips_of_step(batch: int, clips: int, config: TrainConfig) -> int:
-    """Return how many clips, of the `clips` of an epoch, go into the step that `batch`, from 0, is part of."""
+    """Return how many of the `clips` of an epoch go into the step that `batch`, from 0, is part of."""
     whole = config.batch_size * config.accumulate
     return min(whole, clips - batch // config.accumulate * whole)
 

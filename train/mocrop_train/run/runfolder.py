@@ -17,13 +17,15 @@ from mocrop_manifests import DatasetIndex, __version__
 from mocrop_manifests.files import publish_text
 
 from mocrop_train.config import TrainConfig
+from mocrop_train.data.splits import Selection
 
 
-def write_config(path: Path, config: TrainConfig, index: DatasetIndex) -> None:
-    """Write the resolved settings, the shard set and the versions that made the run."""
+def write_config(path: Path, config: TrainConfig, index: DatasetIndex, selection: Selection) -> None:
+    """Write the resolved settings, the shard set, what the epoch is chosen on, and the versions."""
     body = {
         "config": dataclasses.asdict(config),
         "shards": {"name": index.name, "crops": index.crops, "classes": index.classes},
+        "selection": dataclasses.asdict(selection),
         "versions": {
             "mocrop": __version__,
             "python": platform.python_version(),

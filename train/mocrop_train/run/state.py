@@ -15,9 +15,13 @@ from mocrop_manifests import DatasetIndex
 from torch import Tensor, nn
 
 from mocrop_train.config import TrainConfig
+from mocrop_train.data.splits import LAST
 from mocrop_train.errors import TrainError
 from mocrop_train.models import FrameClassifier, build_model
-from mocrop_train.run import checkpoint, device, optim
+from mocrop_train.run import checkpoint, device, optim, parallel
+from mocrop_train.run.parallel import Ranks
+
+OVER_CLIPS = ("loss", "right", "seen")
 
 
 def no_sums() -> dict[str, float]:
@@ -34,9 +38,9 @@ class State:
 
     network: what is trained and called: the model or its head, perhaps compiled; averaged: the moving average
     of the model, if there is one. epoch, step and batch count what is done: epochs of the run, steps of
-    the run, batches of the epoch; sums are those of the epoch. best is the epoch, from 1, that best.pt
-    holds; history has one row per epoch. The learning rate and all draws but dropout's follow from these
-    counts alone.
+    the run, batches of the epoch; sums are those of the epoch, of what this process has seen of it. best is
+    the epoch, from 1, that best.pt holds; history has one row per epoch. The learning rate and all draws but
+    dropout's follow from these counts alone.
     """
 
     model: FrameClassifier
@@ -45,6 +49,7 @@ class State:
     optimizer: torch.optim.Optimizer
     scaler: torch.amp.GradScaler
     where: torch.device
+    ranks: Ranks
     frozen: bool
     epoch: int = 0
     step: int = 0
@@ -62,32 +67,43 @@ class State:
         self.history.append(row)
         self.epoch, self.batch, self.sums = self.epoch + 1, 0, no_sums()
 
+    def pool_sums(self) -> dict[str, float]:
+        """Return the sums over the clips of all processes, with the clock of rank 0, whose they are now."""
+        names = list(self.sums)
+        mine = [self.sums[name] if name in OVER_CLIPS or self.ranks.main else 0.0 for name in names]
+        pooled = dict(zip(names, self.ranks.sums(*mine), strict=True))
+        self.sums.update(pooled if self.ranks.main else no_sums())
+        return pooled
+
     @property
     def evaluated(self) -> nn.Module:
         """What is to be evaluated: the average, where there is one."""
         return self.part(self.model if self.averaged is None else self.averaged)
 
 
-def identity(shards: Path, index: DatasetIndex, config: TrainConfig) -> dict[str, Any]:
-    """Return what makes a run this run and no other: shards (by hash), classes, settings."""
+def identity(shards: Path, index: DatasetIndex, config: TrainConfig, selected_on: str) -> dict[str, Any]:
+    """Return what makes a run this run and no other: shards (by hash), classes, settings, how it selects."""
     return {
         "shards": hashlib.sha256((shards / "dataset.json").read_bytes()).hexdigest(),
         "classes": index.classes,
         "config": dataclasses.asdict(config),
+        "selected_on": selected_on,
     }
 
 
 def start(config: TrainConfig, classes: int, where: torch.device, *, load: bool = True) -> State:
     """Return the state before the first step, a function of config and seed; `load` pretrained weights."""
+    ranks = parallel.current()
     torch.manual_seed(config.seed)
     model = build_model(config, classes, load=load).to(where)
     return State(
         model=model,
-        network=device.compiled(model.head if config.freeze else model, config, where),
+        network=ranks.averaging(device.compiled(model.head if config.freeze else model, config, where)),
         averaged=None if config.ema is None else copy.deepcopy(model).requires_grad_(False),
         optimizer=optim.optimizer(model, config),
         scaler=torch.amp.GradScaler(where.type, enabled=config.amp == "fp16"),
         where=where,
+        ranks=ranks,
         frozen=config.freeze,
     )
 
@@ -95,6 +111,7 @@ def start(config: TrainConfig, classes: int, where: torch.device, *, load: bool 
 def save(state: State, path: Path, run: dict[str, Any]) -> None:
     """Write a checkpoint between two steps; `run` is its identity.
 
+    It is said to be selected only if its weights are: those of another epoch than the best are the last ones.
     Raises TrainError, and leaves the last checkpoint, if a weight is no finite number.
     """
     weights = state.model.state_dict()
@@ -112,27 +129,33 @@ def save(state: State, path: Path, run: dict[str, Any]) -> None:
         "best": state.best,
         "history": state.history,
     }
+    if state.best != state.epoch or state.batch:
+        run = {**run, "selected_on": LAST}
     checkpoint.save(path, {**body, **run})
 
 
 def restore(state: State, path: Path, run: dict[str, Any]) -> None:
-    """Continue from a checkpoint; raises TrainError if it is of other shards or classes."""
+    """Continue from a checkpoint; raises TrainError if it is of other shards, classes or networks."""
     saved = checkpoint.load(path)
     checkpoint.check_classes(path, saved["classes"], run["classes"])
     if saved["shards"] != run["shards"]:
         raise TrainError(
             f"{path}: trained on other shards (dataset.json differs); start anew with another --out"
         )
-    state.model.load_state_dict(saved["model"])
+    checkpoint.fill(state.model, saved["model"], path)
     if state.averaged is not None:
-        state.averaged.load_state_dict(saved["ema"])
-    state.optimizer.load_state_dict(saved["optimizer"])
-    state.scaler.load_state_dict(saved["scaler"])
-    torch.set_rng_state(saved["rng"]["cpu"])
-    if state.where.type == "cuda" and "cuda" in saved["rng"]:
-        torch.cuda.set_rng_state(saved["rng"]["cuda"])
-    for name in ("epoch", "step", "batch", "sums", "best", "history"):
+        checkpoint.fill(state.averaged, saved["ema"] or {}, path)
+    try:
+        state.optimizer.load_state_dict(saved["optimizer"])
+        state.scaler.load_state_dict(saved["scaler"])
+        torch.set_rng_state(saved["rng"]["cpu"])
+        if state.where.type == "cuda" and "cuda" in saved["rng"]:
+            torch.cuda.set_rng_state(saved["rng"]["cuda"])
+    except (KeyError, RuntimeError, TypeError, ValueError) as error:
+        raise TrainError(f"{path}: not a whole checkpoint, cannot go on from it: {error!r}") from error
+    for name in ("epoch", "step", "batch", "best", "history"):
         setattr(state, name, saved[name])
+    state.sums = saved["sums"] if state.ranks.main else no_sums()
 
 
 def _refuse_broken(state: State, weights: dict[str, Tensor], path: Path) -> None:
@@ -140,9 +163,10 @@ def _refuse_broken(state: State, weights: dict[str, Tensor], path: Path) -> None
     if math.isfinite(nn.utils.get_total_norm(floats, math.inf).item()):
         return
     names = [name for name, value in weights.items() if not value.isfinite().all()]
+    epoch = state.epoch + (state.batch > 0)
     kept = f"; {path} keeps the state before" if path.exists() else ""
     raise TrainError(
-        f"epoch {state.epoch + 1}, step {state.step}: {len(names)} weights hold nan or inf ({names[0]} "
+        f"epoch {epoch}, step {state.step}: {len(names)} weights hold nan or inf ({names[0]} "
         f"first); start anew with a lower --lr or --clip-grad 1{kept}"
     )
 

@@ -1,0 +1,34 @@
+"""Tables of texts: lined up for people, Markdown, CSV. The first row is the head."""
+
+from __future__ import annotations
+
+import csv
+import io
+from collections.abc import Sequence
+
+Rows = Sequence[Sequence[str]]
+
+
+def text_table(rows: Rows) -> list[str]:
+    """Return rows as lines; the first column is set to the left, the others to the right."""
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    return ["  ".join(_cells(row, widths)).rstrip() for row in rows]
+
+
+def _cells(row: Sequence[str], widths: list[int]) -> list[str]:
+    rest = zip(row[1:], widths[1:], strict=True)
+    return [row[0].ljust(widths[0]), *(cell.rjust(width) for cell, width in rest)]
+
+
+def markdown_table(rows: Rows) -> list[str]:
+    """Return rows as the lines of a Markdown table, numbers to the right."""
+    head, *body = [[cell.replace("\\", "\\\\").replace("|", "\\|") for cell in row] for row in rows]
+    rule = ["---", *["---:"] * (len(head) - 1)]
+    return ["| " + " | ".join(row) + " |" for row in (head, rule, *body)]
+
+
+def csv_text(rows: Rows) -> str:
+    """Return rows as the text of a CSV file."""
+    out = io.StringIO()
+    csv.writer(out, lineterminator="\n").writerows(rows)
+    return out.getvalue()
