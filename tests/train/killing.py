@@ -3,8 +3,8 @@
     python -m tests.train.killing PLAN.json
 
 PLAN.json is a list of runs, one after the other: their `arguments` and `environment`; `memory`, how many
-bytes more than now they may ask for; and `deaths`: [signal, module, function, number, times] sends so many signals
-before that call of that function, counted from 1. The processes are forks of one that has imported torch,
+bytes more than now they may ask for; and `deaths`: [signal, module, function, number, times] sends so many
+signals before that call of that function, counted from 1. The processes are forks of one that has imported torch,
 which takes longest; how each ended is printed, as os.waitpid tells it.
 """
 

@@ -249,6 +249,7 @@ def test_the_numbers_beside_predictions_are_those_of_the_clips(best: Path) -> No
             assert int(count) == len(own)
     told = json.loads((run / "metrics.json").read_text())
     assert (told["top1"], told["nll"], told["clips"]) == (said.top1, said.calibration["nll"], 12)
+    assert sum(each["clips"] for each in told["bins"]) == 12
     for label, one in enumerate(told["classes"]):
         own, called = (
             [clip for clip in said.clips if getattr(clip, field) == label]

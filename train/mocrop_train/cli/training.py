@@ -13,6 +13,7 @@ from mocrop_train import settings
 from mocrop_train.cli.costing import tell_cost
 from mocrop_train.cli.evaluating import evaluate_one, evaluate_several
 from mocrop_train.cli.frame import FILE, FOLDER, OneLineErrors, check_usage, config_options
+from mocrop_train.cli.reporting import report
 from mocrop_train.config import TrainConfig
 
 TRAIN_EXAMPLES = """\b
@@ -36,6 +37,8 @@ Examples:
         --feature-cache runs/features
   Go on after an interruption, with the settings of the run
     mocrop-train --shards work/shards/ours --out runs/small --resume
+  The page of a run, made again
+    mocrop-train --report runs/small
   The same network on other crops of the same clips, all held against the first; call it again to go on
     mocrop-train --eval ours=work/shards/ours center=work/shards/center full=work/shards/full
         --checkpoint runs/small/best.pt --out runs/small/eval
@@ -48,9 +51,10 @@ Examples:
 \b
 A run folder holds
   config.json       all settings and versions       log.csv    one line per epoch
-  last.pt           what --resume goes on from     best.pt    the epoch that is best on split val,
+  last.pt           what --resume goes on from      best.pt    the epoch that is best on split val,
   predictions.json  every test clip                            or on training groups held out
   metrics.json      accuracies and calibration      confusion.csv, confusion.png, reliability.png
+  report.html       the run on one page: results, curves, confusions, the worst clips
 """
 
 _EVAL_ALONE = (
@@ -63,11 +67,28 @@ _EVAL_ALONE = (
 @click.option(
     "--shards",
     type=FOLDER,
-    help="Shard set: the folder that holds dataset.json. Needed unless --eval or --cost.",
+    help="Shard set: the folder that holds dataset.json. Needed unless --eval, --cost or --report.",
 )
 @click.option("--out", type=FOLDER, help="Run folder; made if need be. Needed unless --eval-only.")
 @click.option("--resume", is_flag=True, help="Go on from last.pt of the run folder, with its settings.")
 @click.option("--eval-only", is_flag=True, help="Train nothing: evaluate --checkpoint on the shard set.")
+@click.option(
+    "--eval",
+    "sets",
+    multiple=True,
+    metavar="NAME=DIR [NAME=DIR ...]",
+    help="Train nothing: evaluate --checkpoint on each of these shard sets and compare them with the first. "
+    "OUT/NAME gets the results of each; DIR alone takes the name of the set. What is done already, with this "
+    "checkpoint and these shards, is not done again.",
+)
+@click.option(
+    "--report",
+    "report_on",
+    type=FOLDER,
+    metavar="RUN",
+    help="Train nothing: make report.html of a run folder again. Its thumbnails come from the shards that it "
+    "was trained on, or from --shards.",
+)
 @click.option(
     "--cost",
     is_flag=True,
@@ -79,15 +100,6 @@ _EVAL_ALONE = (
     "--frames",
     type=click.IntRange(1, 1024),
     help="Frames of a clip for --cost.  [default: those of --shards, else 8]",
-)
-@click.option(
-    "--eval",
-    "sets",
-    multiple=True,
-    metavar="NAME=DIR [NAME=DIR ...]",
-    help="Train nothing: evaluate --checkpoint on each of these shard sets and compare them with the first. "
-    "OUT/NAME gets the results of each; DIR alone takes the name of the set. What is done already, with this "
-    "checkpoint and these shards, is not done again.",
 )
 @click.option("--checkpoint", type=FILE, help="Checkpoint to evaluate, such as RUN/best.pt.")
 @click.option(
@@ -113,9 +125,10 @@ def main(
     out: Path | None,
     resume: bool,
     eval_only: bool,
+    sets: tuple[str, ...],
+    report_on: Path | None,
     cost: bool,
     frames: int | None,
-    sets: tuple[str, ...],
     checkpoint: Path | None,
     split: str | None,
     predictions: Path | None,
@@ -132,6 +145,10 @@ def main(
     """
     del quiet, debug  # OneLineErrors has seen to them
     asked = settings.given({name: value for name, value in options.items() if value is not None}, file)
+    if report_on is not None:
+        check_usage(not (resume or eval_only or out or checkpoint), "--report goes with --shards and --json")
+        report(report_on, shards=shards, predictions=predictions)
+        return
     if cost:
         check_usage(
             not (resume or eval_only or out or split or sets or more_sets),
@@ -140,7 +157,6 @@ def main(
         tell_cost(asked, shards=shards, saved=checkpoint, frames=frames, out=predictions)
         return
     check_usage(frames is None, "--frames goes with --cost; for training there is --segments")
-    in_folder = out / "predictions.json" if out else None
     if sets:
         check_usage(not (resume or eval_only or shards or predictions), _EVAL_ALONE)
         evaluate_several((*sets, *more_sets), checkpoint, asked, split or "test", out, verify=verify)
@@ -150,6 +166,7 @@ def main(
     )
     if shards is None:
         raise click.UsageError("Missing option '--shards': the folder that holds dataset.json")
+    in_folder = out / "predictions.json" if out else None
     if eval_only:
         check_usage(not resume, "--resume and --eval-only exclude each other")
         evaluate_one(shards, checkpoint, asked, split or "test", predictions or in_folder, verify=verify)
@@ -173,7 +190,7 @@ def _train(
 
     if resume:
         config = configs.resumed(checkpoint.load(out / "last.pt")["config"], asked)
-    report = loop.train(shards, out, config, resume=resume, verify=verify, predictions=predictions)
-    click.echo(loop.format_report(report))
-    if report.test:
+    outcome = loop.train(shards, out, config, resume=resume, verify=verify, predictions=predictions)
+    click.echo(loop.format_report(outcome))
+    if outcome.test:
         click.echo(f"predictions: {predictions}")

@@ -5,7 +5,6 @@ from __future__ import annotations
 import dataclasses
 import json
 import statistics
-from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -164,7 +163,7 @@ def milliseconds(seconds: float) -> str:
     return f"{1000 * seconds:,.0f}" if seconds >= 0.1 else f"{1000 * seconds:.3g}"
 
 
-def _stored_frames(shards: Path, splits: Mapping[str, loading.FrameSource]) -> int:
+def _stored_frames(shards: Path, splits: dict[str, loading.ClipFrames]) -> int:
     """Return the median number of frames that the clips of a shard set hold."""
     stored = [clip.frames for source in splits.values() for clip in source.clips]
     if not stored:
