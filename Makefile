@@ -4,7 +4,7 @@ DEMO ?= demo
 JOBS ?= 0
 BIN := .venv/bin
 
-.PHONY: help demo test test-slow lint bench bench-crops bench-presets ablate clean
+.PHONY: help demo test test-slow lint bench bench-cost bench-crops bench-presets ablate clean
 .DEFAULT_GOAL := help
 
 help:  ## show this help
@@ -45,6 +45,9 @@ lint: .venv/.dev  ## check style and types
 
 bench: .venv/.dev  ## measure speed against bare codec loops; writes demo/bench.json
 	$(BIN)/python -m tests.benchmarks.bench --out $(DEMO)/bench.json
+
+bench-cost: .venv/.dev  ## measure the price of a prediction, from the video to the scores; writes demo/bench-cost.md
+	$(BIN)/python -m tests.benchmarks.bench_cost --out $(DEMO)/bench-cost.md
 
 bench-crops: .venv/.dev  ## measure what crops keep and what they are worth; writes demo/bench-crops.json
 	$(BIN)/python -m tests.benchmarks.bench_crops --demo $(DEMO) --work $(DEMO)/bench-crops --jobs $(JOBS) \

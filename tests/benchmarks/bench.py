@@ -29,7 +29,7 @@ from tests.benchmarks.speed.interleaved import HEADER, compare
 from tests.benchmarks.speed.work import Work
 
 CHAPTERS = ("work", "loader", "growth", "memory")
-BEGIN, END = "<!-- make bench: begin -->", "<!-- make bench: end -->"
+TARGET = "make bench"
 
 
 def comparisons(source: Path, folder: Path, arguments: argparse.Namespace) -> Iterator[dict[str, Any]]:
@@ -59,14 +59,20 @@ def figures(arguments: argparse.Namespace) -> Iterator[dict[str, Any]]:
                 yield {"name": name, "figure": figure, "unit": unit, "line": line}
 
 
-def write_readme(path: Path, table: str) -> None:
-    """Put a table between the two marks in a Markdown file; raises ValueError without them."""
+def marks(target: str) -> tuple[str, str]:
+    """Return what stands before and behind the tables of a make target in a Markdown file."""
+    return f"<!-- {target}: begin -->", f"<!-- {target}: end -->"
+
+
+def write_readme(path: Path, table: str, target: str = TARGET) -> None:
+    """Put a table between the marks of a make target in a Markdown file; raises ValueError without them."""
+    begin, end = marks(target)
     text = path.read_text(encoding="utf-8")
-    before, begin, rest = text.partition(BEGIN)
-    _, end, after = rest.partition(END)
-    if not (begin and end):
-        raise ValueError(f"{path} lacks the marks {BEGIN} and {END}")
-    path.write_text(f"{before}{BEGIN}\n{table}\n{END}{after}", encoding="utf-8")
+    before, first, rest = text.partition(begin)
+    _, last, after = rest.partition(end)
+    if not (first and last):
+        raise ValueError(f"{path} lacks the marks {begin} and {end}")
+    path.write_text(f"{before}{begin}\n{table}\n{end}{after}", encoding="utf-8")
 
 
 def measure(source: Path | None, folder: Path, arguments: argparse.Namespace) -> tuple[dict[str, Any], str]:

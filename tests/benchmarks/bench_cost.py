@@ -28,6 +28,7 @@ from mocrop_prep.clips import find_clips, source_path, spread
 from mocrop_prep.video import direct_violations, inspect_source
 from mocrop_train.config import MODELS
 
+from tests.benchmarks.bench import write_readme
 from tests.benchmarks.cost_bench.measure import Prices, measure
 from tests.benchmarks.cost_bench.parts import ClipWork
 from tests.benchmarks.cost_bench.report import checks, tables
@@ -55,11 +56,11 @@ def _readable(clip: Clip, path: Path) -> bool:
     return not differences
 
 
-def markdown(prices: Prices, command: str) -> str:
+def markdown(prices: Prices) -> str:
     """Return all that is said of the prices."""
     about = (
-        f"`{command}`: {prices.clips} clips of {prices.seconds:.1f} s on the mean, {prices.rounds} rounds, "
-        f"{os.cpu_count()} cores, one used, torch {torch.__version__}."
+        f"{prices.clips} clips of {prices.seconds:.1f} s on the mean; medians (and ranges) of "
+        f"{prices.rounds} rounds; {os.cpu_count()} cores, one used; torch {torch.__version__}."
     )
     return "\n".join([about, "", *tables(prices, METHODS[0]), "", *checks(prices, METHODS[0])])
 
@@ -74,6 +75,7 @@ def main(words: Sequence[str] | None = None) -> None:
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--models", nargs="+", choices=MODELS, default=DEFAULT_MODELS)
     parser.add_argument("--out", type=Path, help="write the tables to this Markdown file")
+    parser.add_argument("--readme", type=Path, help="put the tables between the marks of this file")
     parser.add_argument("--json", type=Path, help="write the figures to this file")
     arguments = parser.parse_args(words)
     torch.set_num_threads(1)
@@ -83,8 +85,7 @@ def main(words: Sequence[str] | None = None) -> None:
         folder = Path(scratch)
         work = clips_of(source_of_clips(arguments.source, folder), arguments.clips, folder)
         prices = measure(work, arguments.models, arguments.rounds)
-    given = " ".join(sys.argv[1:] if words is None else words)
-    text = markdown(prices, f"python -m tests.benchmarks.bench_cost {given}".rstrip())
+    text = markdown(prices)
     print(text)
     for path, content in (
         (arguments.out, f"{text}\n"),
@@ -93,6 +94,8 @@ def main(words: Sequence[str] | None = None) -> None:
         if path:
             path.parent.mkdir(parents=True, exist_ok=True)
             path.write_text(content, encoding="utf-8")
+    if arguments.readme:
+        write_readme(arguments.readme, text, "make bench-cost")
 
 
 if __name__ == "__main__":

@@ -42,7 +42,8 @@ def test_every_comparison_has_its_line_in_the_table_and_the_file(
     walks: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     readme, out = tmp_path / "README.md", tmp_path / "bench.json"
-    readme.write_text(f"above\n{bench.BEGIN}\nold\n{bench.END}\nbelow\n")
+    begin, end = bench.marks(bench.TARGET)
+    readme.write_text(f"above\n{begin}\nold\n{end}\nbelow\n")
     words = (
         "--source",
         walks,

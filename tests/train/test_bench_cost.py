@@ -12,6 +12,7 @@ from mocrop_prep.samples import read_samples
 from mocrop_train.models.cost import Cost
 
 from tests.benchmarks import bench_cost
+from tests.benchmarks.bench import marks
 from tests.benchmarks.cost_bench import parts, report
 from tests.benchmarks.cost_bench.measure import Figure, Prices
 from tests.benchmarks.cost_bench.parts import IN_PLACE, SIDES, TRANSCODED, ClipWork, choice, sized
@@ -99,9 +100,17 @@ def test_whole_prices_are_the_sums_of_what_each_way_needs() -> None:
     assert report.own_price(prices, METHOD, TRANSCODED, frames=True) == pytest.approx(0.094)
     row = next(line for line in report.whole_table(prices, METHOD, "in place") if "resnet18" in line)
     # (1000 + 59) / (1000 + 14) and (800 + 58) / (1000 + 14)
-    assert row == "| resnet18 | 1.01e+03 | 813 | 1.06e+03 | 858 | 1.04 | 0.85 |"
+    assert row == "| resnet18 | 1,014 | 813 | 1,059 | 858 | 1.04 | 0.85 |"
     row = next(line for line in report.own_table(prices, METHOD) if "resnet18" in line)
     assert row.endswith("| 0.80 | 200 | 1.7% | 3.4% | 9.4% |")
+
+
+def test_the_readme_has_a_place_for_the_tables() -> None:
+    text = (Path(__file__).parents[2] / "train" / "README.md").read_text(encoding="utf-8")
+    begin, end = marks("make bench-cost")
+    between = text.partition(begin)[2].partition(end)[0]
+    for model in bench_cost.DEFAULT_MODELS:
+        assert between.count(f"| {model} | ") == len(report.WAYS) + 1
 
 
 def test_the_command_measures_all_and_says_what_it_passes_over(

@@ -37,7 +37,7 @@ ALL = "decoding all frames"
 VECTORS = "decoding all frames, with vectors"
 FULL, CROP = "full frame to pixels", "crop to pixels"
 WRITE, READ = "JPEGs written", "JPEGs read"
-FUSED = "all but the network in one go"
+FUSED = "file to the JPEGs of crops in one go, 224 px"
 SIDES = (224, 192)
 SHARD = ShardSettings()
 """How frames become a sample: 8 of a clip, squashed to a square, quality 95."""
@@ -78,7 +78,6 @@ class Route:
             STORED: partial(self._read, self._decode_stored),
             ALL: partial(self._read, self._decode_all),
             VECTORS: partial(self._read, self._watch),
-            FUSED: self._fuse,
         }
         for settings in self._crops:
             found[choice(settings.method)] = partial(self._choose, settings)
@@ -89,6 +88,7 @@ class Route:
             found[sized(CROP, side)] = partial(self._pixels, self._box, side)
             found[sized(WRITE, side)] = partial(write_jpegs, scaled)
             found[sized(READ, side)] = partial(read_jpegs, files)
+        found[FUSED] = self._fuse
         return found
 
     def _read(self, work: Callable[[Film], Seen]) -> tuple[StreamIndex, Seen]:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from mocrop_train.evaluation.price import milliseconds
+
 from tests.benchmarks.cost_bench.measure import FRAMES, Figure, Prices
 from tests.benchmarks.cost_bench.parts import (
     ALL,
@@ -51,7 +53,7 @@ def parts_table(prices: Prices) -> Iterator[str]:
         cells = []
         for route in (IN_PLACE, TRANSCODED):
             found = prices.parts[route].get(name)
-            cells += [_range(found), _ms(found.median / prices.seconds)] if found else ["", ""]
+            cells += [_range(found), milliseconds(found.median / prices.seconds)] if found else ["", ""]
         yield _row(name, *cells)
 
 
@@ -71,7 +73,7 @@ def whole_table(prices: Prices, method: str, way: str) -> Iterator[str]:
         )
         yield _row(
             model,
-            *(_ms(seconds) for seconds in (full[LARGE], full[SMALL], crop[LARGE], crop[SMALL])),
+            *(milliseconds(seconds) for seconds in (full[LARGE], full[SMALL], crop[LARGE], crop[SMALL])),
             f"{crop[LARGE] / full[LARGE]:.2f}",
             f"{crop[SMALL] / full[LARGE]:.2f}",
         )
@@ -86,7 +88,7 @@ def own_table(prices: Prices, method: str) -> Iterator[str]:
             prices, method, TRANSCODED, frames=True
         ),
     }
-    told = "; ".join(f"{name}, {_ms(seconds)} ms" for name, seconds in own.items())
+    told = "; ".join(f"{name}, {milliseconds(seconds)} ms" for name, seconds in own.items())
     yield f"The crop's own price a clip: {told}."
     yield ""
     columns = " | ".join(f"{name} / network, {LARGE} px" for name in own)
@@ -104,7 +106,7 @@ def own_table(prices: Prices, method: str) -> Iterator[str]:
             _range(found[LARGE]),
             _range(found[SMALL]),
             f"{small / large:.2f}",
-            _ms(large - small),
+            milliseconds(large - small),
             *(f"{seconds / large:.1%}" for seconds in own.values()),
         )
 
@@ -148,7 +150,7 @@ def checks(prices: Prices, method: str) -> Iterator[str]:
     """Yield how far the parts add up to the whole."""
     for route in (IN_PLACE, TRANSCODED):
         whole, parts = prices.part(route, FUSED), parts_of_fused(prices, method, route)
-        yield f"{route}: the parts come to {parts / whole:.2f} of {FUSED} ({_ms(whole)} ms)"
+        yield f"{route}: the parts come to {parts / whole:.2f} of {FUSED} ({milliseconds(whole)} ms)"
 
 
 def _row(*cells: str) -> str:
@@ -156,8 +158,4 @@ def _row(*cells: str) -> str:
 
 
 def _range(found: Figure) -> str:
-    return f"{_ms(found.median)} ({_ms(found.low)}-{_ms(found.high)})"
-
-
-def _ms(seconds: float) -> str:
-    return f"{1000 * seconds:.3g}"
+    return f"{milliseconds(found.median)} ({milliseconds(found.low)}-{milliseconds(found.high)})"

@@ -76,6 +76,10 @@ _WHAT_IS_MISSING = {
     "out": "--out DIR: the folder for what is written",
     "checkpoint": "--checkpoint FILE, such as RUN/best.pt",
 }
+_FOR_TRAINING = {
+    "checkpoint": "; to start from weights use --weights",
+    "frames": ", for which there is --segments",
+}
 
 
 def _eval_only(call: Call) -> None:
@@ -142,7 +146,8 @@ def _check(given: Sequence[str], needs: Sequence[str], fits: Sequence[str], mode
         if name not in fits:
             homes = [FLAGS[key] for key, mode in MODES.items() if name in (*mode.needs, *mode.takes)]
             where = _listed([*homes, *([TRAINING] if name in _OF_TRAINING else [])])
-            raise click.UsageError(f"{FLAGS[name]} goes with {where}, not with {mode}")
+            hint = _FOR_TRAINING.get(name, "") if mode == TRAINING else ""
+            raise click.UsageError(f"{FLAGS[name]} goes with {where}, not with {mode}{hint}")
     for name in needs:
         check_usage(name in given, f"{mode} needs {_WHAT_IS_MISSING[name]}")
 

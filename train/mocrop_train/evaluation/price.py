@@ -135,7 +135,7 @@ def format_table(bill: Bill) -> str:
     ]
     for price in bill.prices:
         alone, batch, cost = price.alone, price.batch, price.cost
-        latency = f"{_ms(alone.median)} ({_ms(alone.low)}-{_ms(alone.high)})"
+        latency = f"{milliseconds(alone.median)} ({milliseconds(alone.low)}-{milliseconds(alone.high)})"
         rates = [f"{batch.clips / seconds:.3g}" for seconds in (batch.median, batch.high, batch.low)]
         lines.append(
             f"{price.side:5}  {cost.multiply_adds / cost.frames / 1e9:9.3f} {cost.multiply_adds / 1e9:9.2f}  "
@@ -158,8 +158,9 @@ def format_json(bill: Bill) -> str:
     return json.dumps(body, indent=2) + "\n"
 
 
-def _ms(seconds: float) -> str:
-    return f"{1000 * seconds:.3g}"
+def milliseconds(seconds: float) -> str:
+    """Return a time in milliseconds with three digits or more."""
+    return f"{1000 * seconds:,.0f}" if seconds >= 0.1 else f"{1000 * seconds:.3g}"
 
 
 def _stored_frames(shards: Path, splits: dict[str, loading.ClipFrames]) -> int:
