@@ -1,0 +1,104 @@
+"""What table 1 is made of: crops at two sizes, what trains on which, and who is tested when."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+
+from mocrop_manifests import Clip
+from mocrop_prep.clips.splits import hold_out
+from mocrop_prep.config import SETTINGS
+
+CROPS = ("full", "center-square", "center", "random", "mocrop-v1", "mocrop-v2", "foreground")
+"""The controls first, then the paper's methods, then ours."""
+REFERENCES = ("full", "center-square")
+SIZES = tuple(SETTINGS.values())
+OFFICIAL = "1-7"
+"""The test groups of UCF101's first official split."""
+FOLDS = 5
+
+
+@dataclass(frozen=True, slots=True, order=True)
+class Variant:
+    """One crop of every clip, stored at `size` px: a shard set."""
+
+    crop: str
+    size: int
+
+    def __str__(self) -> str:
+        return f"{self.crop}-{self.size}"
+
+
+@dataclass(frozen=True, slots=True, order=True)
+class Cell:
+    """What a checkpoint was trained on, and what it is tested on."""
+
+    train: Variant
+    test: Variant
+
+    @property
+    def sizes(self) -> tuple[int, int]:
+        """Return the sizes in training and in the test, in px."""
+        return self.train.size, self.test.size
+
+
+@dataclass(frozen=True, slots=True)
+class Division:
+    """Which clips are tested once the others have trained: those of some groups."""
+
+    name: str
+    tested: frozenset[str]
+
+
+def size_pairs(sizes: Sequence[int]) -> list[tuple[int, int]]:
+    """Return the pairs of sizes, in training and in the test, that the table shows.
+
+    A size with itself, and each smaller one with the checkpoint of the largest.
+    """
+    return [(size, size) for size in sizes] + [(sizes[0], size) for size in sizes[1:]]
+
+
+def cells(crops: Sequence[str], sizes: Sequence[int]) -> list[Cell]:
+    """Return every cell once.
+
+    For each pair of sizes: the checkpoint of whole frames tested on every crop (nothing trained for the
+    crop), and every crop's own checkpoint tested on that crop.
+    """
+    pairs = size_pairs(sizes)
+    same = [Cell(Variant("full", a), Variant(crop, b)) for a, b in pairs for crop in crops]
+    own = [Cell(Variant(crop, a), Variant(crop, b)) for a, b in pairs for crop in crops]
+    return list(dict.fromkeys([*same, *own]))
+
+
+def by_training(wanted: Iterable[Cell]) -> dict[Variant, list[Variant]]:
+    """Return what each training set's checkpoint is tested on."""
+    found: dict[Variant, list[Variant]] = {}
+    for cell in wanted:
+        found.setdefault(cell.train, []).append(cell.test)
+    return found
+
+
+def protocols(clips: Sequence[Clip]) -> dict[str, list[Division]]:
+    """Return the ways to test: `folds` holds every group out once, `split1` the official split's groups.
+
+    Folds are runs of whole groups in the order of their names, so that each clip is tested once by a
+    checkpoint that has seen no clip of its group.
+    """
+    groups = sorted({clip.group for clip in clips})
+    count = min(FOLDS, len(groups))
+    held = [",".join(groups[i * len(groups) // count : (i + 1) * len(groups) // count]) for i in range(count)]
+    folds = [_division(f"fold{number}", clips, names) for number, names in enumerate(held)]
+    return {"folds": folds, "split1": [_division("split1", clips, OFFICIAL)]}
+
+
+def _division(name: str, clips: Sequence[Clip], groups: str) -> Division:
+    tested = (clip.clip_id for clip in hold_out(clips, groups) if clip.split == "test")
+    return Division(name, frozenset(tested))
+
+
+def settings_of(wanted: Sequence[Cell]) -> Iterator[tuple[str, tuple[int, int], list[Cell]]]:
+    """Yield the parts of the table: `full` or `own` as what trains, the sizes, and the cells, one a crop."""
+    for sizes in dict.fromkeys(cell.sizes for cell in wanted):
+        some = [cell for cell in wanted if cell.sizes == sizes]
+        yield "full", sizes, [cell for cell in some if cell.train.crop == "full"]
+        yield "own", sizes, [cell for cell in some if cell.train.crop == cell.test.crop]

@@ -1,0 +1,52 @@
+"""Features of whole shard sets by a frozen backbone, computed once by the trainer and kept on disk."""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+from mocrop_manifests import read_dataset
+from mocrop_manifests.files import publish, sha256
+from mocrop_train.config import TrainConfig
+from mocrop_train.data.features import CachedFeatures, cache_features
+from mocrop_train.data.loading import ClipFrames
+from mocrop_train.data.shards import ClipEntry
+from mocrop_train.models import FrameClassifier
+from torch import Tensor
+
+
+@dataclass(frozen=True, slots=True)
+class SetFeatures:
+    """The clips of a set and the features of each: float32 (frames, views, width), view 1 mirrored."""
+
+    clips: list[ClipEntry]
+    features: list[Tensor]
+
+    def some(self, clip_ids: Collection[str]) -> CachedFeatures:
+        """Return the clips among `clip_ids` as the trainer caches a split of them."""
+        kept = [number for number, clip in enumerate(self.clips) if clip.clip_id in clip_ids]
+        return CachedFeatures([self.clips[n] for n in kept], [self.features[n] for n in kept])
+
+
+def set_features(
+    shards: Path, model: FrameClassifier, config: TrainConfig, where: torch.device, folder: Path
+) -> SetFeatures:
+    """Return the features of every clip of a set; what is not in `folder` yet is computed and kept there.
+
+    The file is named after the index of the set: other pictures have other features.
+    """
+    index = read_dataset(shards)
+    source = ClipFrames(shards, index, "train")
+    kept = folder / f"{shards.name}-{sha256(shards / 'dataset.json')[:12]}.npz"
+    if not kept.exists():
+        cached = cache_features(model, source, config, where, label=shards.name, mirrored=True)
+        every = [cached.read(n, range(clip.frames)).numpy() for n, clip in enumerate(source.clips)]
+        with publish(kept) as temporary, temporary.open("wb") as stream:
+            np.savez(stream, features=np.concatenate(every))
+    with np.load(kept) as body:
+        features = torch.from_numpy(body["features"])
+    parts = torch.split(features, [clip.frames for clip in source.clips])
+    return SetFeatures(list(source.clips), list(parts))
