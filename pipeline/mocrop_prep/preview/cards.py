@@ -9,12 +9,12 @@ from itertools import combinations
 from xml.etree.ElementTree import Element
 
 from mocrop_manifests import CropRow
+from mocrop_manifests.markup import note, tag
 
 from mocrop_prep.boxes import ActorBox
-from mocrop_prep.preview.blocks import note, swatch
+from mocrop_prep.preview.blocks import swatch
 from mocrop_prep.preview.exhibit import Exhibit
 from mocrop_prep.preview.figures import density_panel, frame_panel, frame_words, strip_figure
-from mocrop_prep.preview.markup import tag
 from mocrop_prep.preview.numbers import all_numbers, short_numbers, sortable
 from mocrop_prep.preview.select import Pick
 from mocrop_prep.preview.stored import Strip

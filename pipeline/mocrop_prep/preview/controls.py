@@ -11,9 +11,9 @@ from dataclasses import dataclass
 from xml.etree.ElementTree import Element
 
 from mocrop_manifests import CropRow
+from mocrop_manifests.markup import Child, tag
 
 from mocrop_prep.preview.blocks import swatch
-from mocrop_prep.preview.markup import Child, tag
 
 OVERLAYS = (
     ("crop", "crop", "c"),

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import base64
 from collections.abc import Iterable, Sequence
 
 import cv2
 import numpy as np
 from cv2.typing import MatLike
 from mocrop_manifests import CropRow
+from mocrop_manifests.markup import data_uri
 from numpy.typing import NDArray
 
 from mocrop_prep.pictures import scale
@@ -93,12 +93,8 @@ def _fitted(picture: Bgr, factor: float) -> Bgr:
 
 
 def _webp(picture: Bgr) -> str:
-    return _uri("webp", cv2.imencode(".webp", picture, [cv2.IMWRITE_WEBP_QUALITY, _QUALITY])[1].tobytes())
+    return data_uri("webp", cv2.imencode(".webp", picture, [cv2.IMWRITE_WEBP_QUALITY, _QUALITY])[1].tobytes())
 
 
 def _png(picture: MatLike) -> str:
-    return _uri("png", cv2.imencode(".png", picture, [cv2.IMWRITE_PNG_COMPRESSION, 9])[1].tobytes())
-
-
-def _uri(kind: str, content: bytes) -> str:
-    return f"data:image/{kind};base64,{base64.b64encode(content).decode()}"
+    return data_uri("png", cv2.imencode(".png", picture, [cv2.IMWRITE_PNG_COMPRESSION, 9])[1].tobytes())

@@ -6,12 +6,12 @@ from collections.abc import Mapping, Sequence
 from xml.etree.ElementTree import Element
 
 from mocrop_manifests import CropRow
+from mocrop_manifests.markup import picture, tag
 
 from mocrop_prep.boxes import ActorBox
 from mocrop_prep.geometry import Box
 from mocrop_prep.preview.arrows import STRETCH
 from mocrop_prep.preview.exhibit import Exhibit
-from mocrop_prep.preview.markup import picture, tag
 from mocrop_prep.preview.stored import Strip
 from mocrop_prep.preview.words import count, percent
 from mocrop_prep.stages.shard import box_of

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from xml.etree.ElementTree import Element
 
-from mocrop_prep.preview.markup import tag
+from mocrop_manifests.markup import tag
 
 _KEYS = (
     ("j k ← →", "next clip, clip before"),

@@ -8,12 +8,11 @@ from importlib import resources
 from xml.etree.ElementTree import Element
 
 from mocrop_manifests import CropRow
+from mocrop_manifests.markup import base_style, document, note, table, tag
 
 from mocrop_prep.errors import CODES
-from mocrop_prep.preview.blocks import note
 from mocrop_prep.preview.controls import OVERLAYS, SHOWN_AT_FIRST, Offer, control_form
 from mocrop_prep.preview.large import keyboard_help, large_view
-from mocrop_prep.preview.markup import document, tag
 
 STYLES = ("page.css", "controls.css", "cards.css", "large.css")
 SCRIPTS = ("state.js", "cards.js", "large.js", "keys.js")
@@ -62,7 +61,7 @@ def build_page(content: PageContent) -> str:
         data_hide=" ".join(hidden),
         data_sole="0" if len(content.offer.colours) == 1 else None,
     )
-    style, script = _joined(STYLES), _joined(SCRIPTS)
+    style, script = base_style() + _joined(STYLES), _joined(SCRIPTS)
     return document(content.title, style, script, head, main, large_view(), keyboard_help())
 
 
@@ -89,15 +88,10 @@ def _failures(failures: Sequence[Failure]) -> Element | None:
     ]
     rest = len(failures) - len(lines)
     clips = len({failure.row.clip_id for failure in failures})
-    table = tag(
-        "table",
-        tag("thead", tag("tr", *(tag("th", column, scope="col") for column in columns))),
-        tag("tbody", *lines),
-    )
     return tag(
         "section",
         tag("h2", f"Failed clips: {clips}"),
-        tag("div", table, class_="scroll"),
+        table(columns, lines),
         note(f"{rest} more are in the manifests.") if rest else None,
         class_="failures",
     )

@@ -10,10 +10,10 @@ from xml.etree.ElementTree import Element
 
 import numpy as np
 from mocrop_manifests import CropRow
+from mocrop_manifests.markup import note, number_list, tag
 
-from mocrop_prep.preview.blocks import note, number_list, swatch
+from mocrop_prep.preview.blocks import swatch
 from mocrop_prep.preview.draw import coverage, coverage_png
-from mocrop_prep.preview.markup import tag
 from mocrop_prep.preview.words import count, percent, times
 
 _BINS = 20
