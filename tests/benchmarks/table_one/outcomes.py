@@ -1,0 +1,162 @@
+"""Prediction files of the table's cells: whole protocols, made of the parts that its divisions test."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Protocol
+
+import numpy as np
+from mocrop_manifests.files import publish_text, sha256
+from mocrop_train.config import ANY_RUN, TrainConfig
+from mocrop_train.data.shards import ClipEntry
+from mocrop_train.evaluation import metrics
+from mocrop_train.evaluation.predictions import (
+    ClipPrediction,
+    Predictions,
+    read_predictions,
+    write_predictions,
+)
+from numpy.typing import NDArray
+from torch import Tensor
+
+from tests.benchmarks.table_one.design import Cell, Division, Variant, by_training
+
+_DECIMALS = 6
+
+
+class Tester(Protocol):
+    """Trains on what a division leaves and tests on what it holds out."""
+
+    sets: dict[Variant, Path]
+
+    def settings(self, train: Variant, seed: int) -> TrainConfig:
+        """Return the resolved settings of a training."""
+        ...
+
+    def test(
+        self, train: Variant, tests: Sequence[Variant], division: Division, seed: int
+    ) -> dict[Variant, Predictions]:
+        """Return what the network that was trained on `train` says of the held-out clips of each set."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """Who is right in a cell: bool (seeds, clips), and the group of each clip, numbered from 0.
+
+    first5 says whether the class is among the five likeliest. Clips are in the order of their ids.
+    """
+
+    right: NDArray[np.bool_]
+    first5: NDArray[np.bool_]
+    groups: NDArray[np.int64]
+
+
+def predict_cells(
+    tester: Tester,
+    wanted: Sequence[Cell],
+    divisions: Sequence[Division],
+    seeds: int,
+    folder: Path,
+    advance: Callable[[], None],
+) -> dict[Cell, list[Path]]:
+    """Return the prediction files of every cell, one a seed; what is not in `folder` is computed.
+
+    A file holds every clip that the divisions test, once. Its name ends in a digest of all that decides it:
+    settings, shard sets and divisions. `advance` is called after each training set and seed.
+    """
+    files: dict[Cell, list[Path]] = {}
+    for train, tests in by_training(wanted).items():
+        for seed in range(seeds):
+            names = {test: folder / _name(tester, Cell(train, test), divisions, seed) for test in tests}
+            missing = [test for test, file in names.items() if not file.exists()]
+            if missing:
+                parts = [tester.test(train, missing, division, seed) for division in divisions]
+                for test in missing:
+                    publish_text(names[test], write_predictions(joined([part[test] for part in parts])))
+            for test, file in names.items():
+                files.setdefault(Cell(train, test), []).append(file)
+            advance()
+    return files
+
+
+def read_outcome(files: Sequence[Path]) -> Outcome:
+    """Return who is right in a cell from the prediction files of its seeds."""
+    seeds = [read_predictions(file) for file in files]
+    labels = np.array([clip.label for clip in seeds[0].clips])
+    _, groups = np.unique([clip.group for clip in seeds[0].clips], return_inverse=True)
+    scores = np.array([[clip.scores for clip in one.clips] for one in seeds])
+    own = np.take_along_axis(scores, labels[None, :, None], axis=2)
+    predicted = np.array([[clip.prediction for clip in one.clips] for one in seeds])
+    # clips are sorted by id in every file, and the files of a cell are of the same divisions
+    return Outcome(predicted == labels, (scores > own).sum(2) < 5, groups.astype(np.int64))
+
+
+def predictions_of(
+    logits: Tensor,
+    clips: Sequence[ClipEntry],
+    classes: list[str],
+    test: Variant,
+    config: TrainConfig,
+    train: Variant,
+) -> Predictions:
+    """Return logits (clips, classes) as predictions of the set `test`, by a head that has no file."""
+    scores = logits.softmax(1).tolist()
+    rows = zip(clips, logits.argmax(1).tolist(), scores, strict=True)
+    found = [
+        ClipPrediction(
+            clip_id=clip.clip_id,
+            group=clip.group,
+            label=clip.label,
+            prediction=best,
+            scores=[round(share, _DECIMALS) for share in shares],
+        )
+        for clip, best, shares in rows
+    ]
+    name = f"{config.model} head on {train}, seed {config.seed}"
+    return _scored(found, shards=str(test), classes=classes, model=config.model, checkpoint=name)
+
+
+def joined(parts: Sequence[Predictions]) -> Predictions:
+    """Return the predictions of several divisions as those of one test."""
+    first = parts[0]
+    clips = [clip for part in parts for clip in part.clips]
+    return _scored(
+        clips, shards=first.shards, classes=first.classes, model=first.model, checkpoint=first.checkpoint
+    )
+
+
+def _scored(
+    clips: Sequence[ClipPrediction], *, shards: str, classes: list[str], model: str, checkpoint: str
+) -> Predictions:
+    """Return predictions with their accuracies."""
+    labels = np.array([clip.label for clip in clips], np.int64)
+    predicted = np.array([clip.prediction for clip in clips], np.int64)
+    scores = np.array([clip.scores for clip in clips])
+    recalls = metrics.recalls(metrics.confusion_of(labels, predicted, len(classes)))
+    return Predictions(
+        shards=shards,
+        split="test",
+        classes=classes,
+        model=model,
+        checkpoint=checkpoint,
+        top1=float((labels == predicted).mean()),
+        top5=metrics.top_k(labels, scores, 5),
+        per_class={name: share for name, share in zip(classes, recalls, strict=True) if share is not None},
+        clips=sorted(clips, key=lambda clip: clip.clip_id),
+    )
+
+
+def _name(tester: Tester, cell: Cell, divisions: Sequence[Division], seed: int) -> str:
+    config = asdict(tester.settings(cell.train, seed))
+    decides = {
+        "config": {name: value for name, value in config.items() if name not in ANY_RUN},
+        "sets": [sha256(tester.sets[variant] / "dataset.json") for variant in (cell.train, cell.test)],
+        "divisions": [[division.name, sorted(division.tested)] for division in divisions],
+    }
+    digest = hashlib.sha256(json.dumps(decides, sort_keys=True).encode()).hexdigest()[:8]
+    return f"{cell.train}/{cell.test}/seed{seed}-{digest}.json"
