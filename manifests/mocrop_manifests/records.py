@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import types
 import typing
 from typing import Any
 
@@ -42,6 +43,8 @@ def typed_fields(kind: type[Any], body: Any) -> dict[str, Any]:
 
 def _fits(value: Any, hint: Any) -> bool:
     base, inner = typing.get_origin(hint) or hint, typing.get_args(hint)
+    if base is types.UnionType:
+        return any(_fits(value, kind) for kind in inner)
     if hint is Any or dataclasses.is_dataclass(base):
         return True
     if base is int:

@@ -155,12 +155,22 @@ def journal() -> bytes:
 def predictions() -> bytes:
     """Return what a model said of three clips."""
     said = [
-        ClipPrediction("a", "g01", 0, 0, [0.75, 0.25]),
-        ClipPrediction("b", "g02", 1, 0, [0.5, 0.5]),
-        ClipPrediction("c", "g02", 1, 1, [0.0, 1.0]),
+        ClipPrediction("a", "g01", 0, 0, [0.75, 0.25], 3),
+        ClipPrediction("b", "g02", 1, 0, [0.5, 0.5], 2),
+        ClipPrediction("c", "g02", 1, 1, [0.0, 1.0], 1),
     ]
+    told: dict[str, Any] = {
+        "calibration": {"nll": 0.33, "ece": 0.25, "brier": 0.2},
+        "crops": "mocrop-v1",
+        "shards_sha256": 64 * "0",
+        "checkpoint_sha256": 64 * "1",
+        "selected_on": "val",
+        "seed": 3,
+    }
     per_class = {"run": 1.0, "Straße, quer": 0.5}
-    whole = Predictions("set", "test", list(CLASSES), "resnet18", "best.pt", 2 / 3, 1.0, per_class, said)
+    whole = Predictions(
+        "set", "test", list(CLASSES), "resnet18", "best.pt", 2 / 3, 1.0, per_class, said, **told
+    )
     return write_predictions(whole).encode()
 
 

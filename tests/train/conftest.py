@@ -31,13 +31,14 @@ def _one_thread() -> None:
 
 @dataclass
 class FakeClip:
-    """A clip to be written: its frames are uint8 (height, width, 3)."""
+    """A clip to be written: its frames are uint8 (height, width, 3); `about` is told of it instead."""
 
     clip_id: str
     label: int
     frames: list[NDArray[np.uint8]]
     split: str = "train"
     group: str = ""
+    about: dict[str, Any] = field(default_factory=dict)
 
 
 def jpeg(frame: NDArray[np.uint8]) -> bytes:
@@ -160,6 +161,7 @@ class ShardWriter:
             "width": width,
             "height": height,
             "method": "full",
+            **clip.about,
         }
 
 
@@ -170,7 +172,7 @@ def striped(
     *,
     frames: int = 4,
     size: tuple[int, int] = (32, 32),
-    **who: str,
+    **who: Any,
 ) -> FakeClip:
     """Make a clip whose class shows in the direction of its stripes, not in its colour or brightness."""
     height, width = size

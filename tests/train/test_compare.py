@@ -125,7 +125,8 @@ def test_other_clips_labels_or_classes_are_refused_in_one_line(tmp_path: Path) -
     [
         ("{", "not valid JSON"),
         ("[]", "not a prediction file"),
-        ('{"format": "mocrop-predictions", "version": 2}', "version 2"),
+        ('{"format": "mocrop-predictions", "version": 3}', "version 3"),
+        ('{"format": "mocrop-predictions", "version": 2}', "incomplete: 'shards'"),
         ('{"format": "mocrop-predictions", "version": 1}', "incomplete: 'shards'"),
     ],
 )

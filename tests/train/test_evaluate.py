@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import dataclasses
+import hashlib
 import json
+import math
 from pathlib import Path
 from typing import Any
 
@@ -13,9 +15,14 @@ from mocrop_train import loop
 from mocrop_train.config import TrainConfig
 from mocrop_train.data.shards import ClipEntry
 from mocrop_train.errors import TrainError
-from mocrop_train.evaluation import evaluate
+from mocrop_train.evaluation import evaluate, metrics
 from mocrop_train.evaluation.evaluate import clip_logits, evaluate_checkpoint, score
-from mocrop_train.evaluation.predictions import read_predictions, write_predictions
+from mocrop_train.evaluation.predictions import (
+    ClipPrediction,
+    Predictions,
+    read_predictions,
+    write_predictions,
+)
 from mocrop_train.run import checkpoint
 
 TINY = TrainConfig(model="mobilenet_v2", epochs=1, batch_size=8, device="cpu", segments=2)
@@ -52,7 +59,9 @@ def test_eval_only_repeats_the_predictions_of_the_run(toys: Any, tmp_path: Path,
     assert [clip.prediction for clip in again.clips] == [clip.prediction for clip in report.test.clips]
     for a, b in zip(again.clips, report.test.clips, strict=True):
         assert a.scores == pytest.approx(b.scores, abs=2e-6)
-    assert dataclasses.replace(again, clips=[]) == dataclasses.replace(report.test, clips=[])
+    assert again.calibration == pytest.approx(report.test.calibration, abs=1e-4)
+    alike: dict[str, Any] = {"clips": [], "calibration": {}}
+    assert dataclasses.replace(again, **alike) == dataclasses.replace(report.test, **alike)
 
 
 def test_a_checkpoint_can_be_evaluated_on_other_shards_of_another_size(toys: Any, tmp_path: Path) -> None:
@@ -78,7 +87,7 @@ def test_predictions_are_sorted_probabilities_with_groups(toys: Any, tmp_path: P
     loop.train(toys.write(), tmp_path / "run", TINY)
     body = json.loads((tmp_path / "run" / "predictions.json").read_text())
     assert body["format"] == "mocrop-predictions"
-    assert body["version"] == 1
+    assert body["version"] == 2
     assert body["checkpoint"] == "run/best.pt"
     ids = [clip["clip_id"] for clip in body["clips"]]
     assert ids == sorted(ids)
@@ -89,6 +98,84 @@ def test_predictions_are_sorted_probabilities_with_groups(toys: Any, tmp_path: P
         assert clip["group"] in {"g0", "g1", "g2", "g3"}
     right = sum(clip["prediction"] == clip["label"] for clip in body["clips"])
     assert body["top1"] == pytest.approx(right / 12)
+    assert [clip["frames"] for clip in body["clips"]] == [
+        len(clip.frames) for clip in toys.clips() if clip.split == "test"
+    ]
+
+
+def test_predictions_tell_what_made_them(toys: Any, tmp_path: Path) -> None:
+    folder = toys.write()
+    report = loop.train(folder, tmp_path / "run", dataclasses.replace(TINY, seed=7))
+    test = report.test
+    assert test is not None
+    assert (test.crops, test.seed) == ("full", 7)
+    for digest, file in (
+        (test.shards_sha256, folder / "dataset.json"),
+        (test.checkpoint_sha256, tmp_path / "run" / "best.pt"),
+    ):
+        assert digest == hashlib.sha256(file.read_bytes()).hexdigest()
+
+
+def test_the_numbers_of_a_file_are_those_of_its_scores(toys: Any, tmp_path: Path) -> None:
+    loop.train(toys.write(), tmp_path / "run", TINY)
+    found = read_predictions(tmp_path / "run" / "predictions.json")
+    assert metrics.calibration(found).numbers() == found.calibration
+    assert metrics.confusion(found).trace() / 12 == found.top1
+
+
+def test_a_score_of_next_to_nothing_keeps_its_logarithm(toys: Any, tmp_path: Path) -> None:
+    folder = toys.write()
+    loop.train(folder, tmp_path / "run", TINY)
+    loaded = evaluate.load(tmp_path / "run" / "best.pt")
+    held = evaluate.hold(folder, loaded)
+    logits = torch.tensor([[0.0, 90.0, -300.0]]).repeat(12, 1)
+    loss = torch.nn.functional.cross_entropy(
+        logits.double(), torch.tensor([c.label for c in held.source.clips])
+    )
+    whole: dict[str, Any] = {"split": "test", "path": loaded.path, "saved": loaded.saved, "shards_sha256": ""}
+    found = evaluate.predictions_of(logits, held.source.clips, held.index, **whole)
+    assert found.calibration["nll"] == pytest.approx(loss.item(), rel=1e-5)
+    assert score(logits, held.source.clips).loss == pytest.approx(loss.item())
+
+
+@pytest.mark.parametrize("bad", [math.nan, math.inf])
+def test_an_output_that_is_no_number_is_told_with_its_clip(bad: float) -> None:
+    logits = torch.zeros(3, 4)
+    logits[1, 2] = bad
+    with pytest.raises(TrainError, match="clip c1: the network's output is not finite"):
+        score(logits, [ClipEntry(f"c{i}", 0, "", 1) for i in range(3)])
+
+
+def test_files_of_version_1_are_still_read(tmp_path: Path) -> None:
+    clip = {"clip_id": "a", "group": "g", "label": 1, "prediction": 0, "scores": [1.0, 0.0]}
+    head = {
+        "format": "mocrop-predictions",
+        "version": 1,
+        "shards": "toy",
+        "split": "test",
+        "model": "resnet18",
+    }
+    numbers = {"checkpoint": "run/best.pt", "top1": 0.0, "top5": 1.0, "per_class": {"b": 0.0}}
+    path = tmp_path / "old.json"
+    path.write_text(json.dumps({**head, **numbers, "classes": ["a", "b"], "clips": [clip]}))
+    found = read_predictions(path)
+    assert (found.calibration, found.selected_on, found.seed, found.clips[0].frames) == ({}, "", None, 0)
+    # six decimals: what was written as 0 was less than 5e-7
+    assert metrics.calibration(found).nll == pytest.approx(-math.log(5e-7))
+    path.write_text(write_predictions(found))
+    assert read_predictions(path) == found
+
+
+@pytest.mark.parametrize(
+    "scores", ["[NaN, 1.0]", "[-0.1, 1.1]", "[0.5, 0.1]", "[1e999, 0.0]", f"[1{'0' * 400}, 0]"]
+)
+def test_scores_that_are_no_probabilities_are_refused(tmp_path: Path, scores: str) -> None:
+    clip = ClipPrediction("a", "", 0, 0, [0.625, 0.375])
+    body = write_predictions(Predictions("toy", "test", ["a", "b"], "m", "c", 1.0, 1.0, {}, [clip]))
+    path = tmp_path / "a.json"
+    path.write_text(body.replace("[0.625, 0.375]", scores))
+    with pytest.raises(TrainError, match="clip 'a' has scores that are no probabilities"):
+        read_predictions(path)
 
 
 def test_prediction_files_come_back_as_they_were_written(toys: Any, tmp_path: Path) -> None:

@@ -162,11 +162,11 @@ def _test(
     run: State, network: nn.Module, fed: Feeds, config: TrainConfig, best: Path, index: DatasetIndex
 ) -> Predictions:
     """Predict the test clips with the weights of best.pt."""
-    run.model.load_state_dict(checkpoint.load(best)["model"])
+    saved = checkpoint.load(best)
+    run.model.load_state_dict(saved["model"])
     logits = evaluate.predict(network, fed.held_out["test"], config, run.where, "test")
-    name = f"{best.resolve().parent.name}/{best.name}"
     return evaluate.predictions_of(
-        logits, fed.clips["test"], index, split="test", model=config.model, checkpoint=name
+        logits, fed.clips["test"], index, split="test", path=best, saved=saved, shards_sha256=saved["shards"]
     )
 
 

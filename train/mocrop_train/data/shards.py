@@ -34,7 +34,7 @@ _CLIPS_READ_TOGETHER = 100
 _PAGES_ASKED_FOR = 1 << 20
 _MOST_READ_AHEAD = 1 << 28
 # what readers raise for bytes that are no shard
-_DAMAGE = (tarfile.TarError, pa.ArrowException, OSError, LookupError, TypeError, ValueError)
+DAMAGE = (tarfile.TarError, pa.ArrowException, OSError, LookupError, TypeError, ValueError)
 _PICTURE = pa.struct([("bytes", pa.binary()), ("path", pa.string())])
 _FRAME_MEMBER = re.compile(r"(?:\d+\.)?jpg")
 
@@ -78,12 +78,13 @@ def open_shard(folder: Path, entry: ShardEntry, index: DatasetIndex) -> Shard:
         )
     except TrainError:
         raise
-    except _DAMAGE as error:
-        raise _unreadable(path, error) from error
+    except DAMAGE as error:
+        raise unreadable(path, error) from error
     return shard
 
 
-def _unreadable(path: Path, error: BaseException) -> TrainError:
+def unreadable(path: Path, error: BaseException) -> TrainError:
+    """Return the error of a shard that readers choke on."""
     reason = f"lacks {error}" if isinstance(error, KeyError) else " ".join(str(error).split())
     kind = "webdataset" if path.suffix == ".tar" else "parquet"
     return TrainError(f"{path}: not a readable {kind} shard: {reason}; make the shards again")
@@ -177,8 +178,8 @@ class _ParquetShard:
     def read(self, clip: int, positions: Sequence[int]) -> list[bytes]:
         try:
             return self._read(clip, positions)
-        except _DAMAGE as error:
-            raise _unreadable(self._path, error) from error
+        except DAMAGE as error:
+            raise unreadable(self._path, error) from error
 
     def _read(self, clip: int, positions: Sequence[int]) -> list[bytes]:
         if self._by_clip:

@@ -7,10 +7,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 from mocrop_manifests import DatasetIndex, read_dataset
+from mocrop_manifests.files import sha256
+from numpy.typing import NDArray
 from torch import Tensor, nn
-from torch.nn import functional as F
 
 from mocrop_train import config
 from mocrop_train.config import TrainConfig
@@ -18,7 +20,8 @@ from mocrop_train.data import loading, ondevice, transforms
 from mocrop_train.data.loading import Batches
 from mocrop_train.data.shards import ClipEntry
 from mocrop_train.errors import TrainError, printable
-from mocrop_train.evaluation.predictions import ClipPrediction, Predictions
+from mocrop_train.evaluation import metrics
+from mocrop_train.evaluation.predictions import ClipPrediction, Predictions, rounded
 from mocrop_train.models import build_model
 from mocrop_train.progress import track
 from mocrop_train.run import checkpoint, device
@@ -57,18 +60,17 @@ def predict(
 
 
 def score(logits: Tensor, clips: Sequence[ClipEntry]) -> Scores:
-    """Hold logits (clips, classes) against the labels; `per_class` is None for a class without clips."""
-    labels = torch.tensor([clip.label for clip in clips])
-    classes = logits.shape[1]
-    ranked = logits.topk(min(5, classes)).indices
-    right = ranked[:, 0] == labels
-    seen = torch.bincount(labels, minlength=classes).tolist()
-    hits = torch.bincount(labels[right], minlength=classes).tolist()
+    """Hold logits (clips, classes) against the labels; `per_class` is None for a class without clips.
+
+    Raises TrainError for logits that are not finite.
+    """
+    labels, shares = _labels_of(clips), _probabilities(logits, clips)
+    matrix = metrics.confusion_of(labels, shares.argmax(1), logits.shape[1])
     return Scores(
-        loss=F.cross_entropy(logits, labels).item(),
-        top1=right.float().mean().item(),
-        top5=(ranked == labels[:, None]).any(1).float().mean().item(),
-        per_class=[hit / count if count else None for hit, count in zip(hits, seen, strict=True)],
+        loss=float(metrics.nll_per_clip(labels, shares).mean()),
+        top1=float(matrix.trace() / len(labels)),
+        top5=metrics.top_k(labels, shares, 5),
+        per_class=metrics.recalls(matrix),
     )
 
 
@@ -78,30 +80,125 @@ def predictions_of(
     index: DatasetIndex,
     *,
     split: str,
-    model: str,
-    checkpoint: str,
+    path: Path,
+    saved: dict[str, Any],
+    shards_sha256: str,
 ) -> Predictions:
-    """Put the logits of a split into the form of a prediction file."""
-    scores = score(logits, clips)
-    rows = zip(clips, logits.argmax(1).tolist(), logits.softmax(1).tolist(), strict=True)
+    """Put the logits of a split into the form of a prediction file.
+
+    `path` is the checkpoint that made them and `saved` its content; shards_sha256 is that of dataset.json.
+    All numbers are of the scores as the file holds them, so that whoever reads it finds the same ones.
+    """
+    rows = [[rounded(share) for share in shares] for shares in _probabilities(logits, clips).tolist()]
+    labels, shares = _labels_of(clips), np.array(rows)
+    predicted = shares.argmax(1)
+    matrix = metrics.confusion_of(labels, predicted, len(index.classes))
     found = [
-        ClipPrediction(clip.clip_id, clip.group, clip.label, best, [round(share, 6) for share in shares])
-        for clip, best, shares in rows
+        ClipPrediction(clip.clip_id, clip.group, clip.label, best, row, clip.frames)
+        for clip, best, row in zip(clips, predicted.tolist(), rows, strict=True)
     ]
     return Predictions(
         shards=index.name,
         split=split,
         classes=index.classes,
-        model=model,
-        checkpoint=checkpoint,
-        top1=scores.top1,
-        top5=scores.top5,
+        model=saved["config"]["model"],
+        checkpoint=f"{path.resolve().parent.name}/{path.name}",
+        top1=float(matrix.trace() / len(labels)),
+        top5=metrics.top_k(labels, shares, 5),
         per_class={
             name: share
-            for name, share in zip(index.classes, scores.per_class, strict=True)
+            for name, share in zip(index.classes, metrics.recalls(matrix), strict=True)
             if share is not None
         },
         clips=sorted(found, key=lambda clip: clip.clip_id),
+        calibration=metrics.calibration_of(labels, predicted, shares).numbers(),
+        crops=index.crops["name"],
+        shards_sha256=shards_sha256,
+        checkpoint_sha256=sha256(path),
+        selected_on=saved.get("selected_on", ""),
+        seed=saved["config"].get("seed"),
+    )
+
+
+def _labels_of(clips: Sequence[ClipEntry]) -> NDArray[np.int64]:
+    return np.array([clip.label for clip in clips], dtype=np.int64)
+
+
+def _probabilities(logits: Tensor, clips: Sequence[ClipEntry]) -> NDArray[np.float64]:
+    """Return the softmax of logits (clips, classes) in float64, in which the least likely class is not 0."""
+    finite = logits.isfinite().all(1)
+    if not finite.all():
+        first = clips[int(finite.int().argmin())].clip_id
+        raise TrainError(
+            f"clip {first}: the network's output is not finite; try --amp off, or another checkpoint"
+        )
+    shares: NDArray[np.float64] = logits.double().softmax(1).numpy()
+    return shares
+
+
+@dataclass(frozen=True, slots=True)
+class Loaded:
+    """A checkpoint that is ready to evaluate: its content, its model on its device, the settings to use."""
+
+    path: Path
+    saved: dict[str, Any]
+    settings: TrainConfig
+    where: torch.device
+    model: nn.Module
+
+
+@dataclass(frozen=True, slots=True)
+class Held:
+    """One split of a shard set that has been held against a checkpoint: its clips are `source.clips`."""
+
+    folder: Path
+    index: DatasetIndex
+    split: str
+    source: loading.ClipFrames
+
+
+def load(path: Path, options: dict[str, Any] | None = None) -> Loaded:
+    """Load a checkpoint to evaluate it.
+
+    Settings come from the checkpoint, except the machine's and `limit`; `options` may change those of
+    config.WHEN_EVALUATED. Raises TrainError.
+    """
+    saved = checkpoint.load(path)
+    settings = config.evaluated(saved["config"], options or {})
+    where = device.prepare(settings)
+    model = build_model(settings, len(saved["classes"]), load=False)
+    model.load_state_dict(saved["model"])
+    return Loaded(path, saved, settings, where, model.to(where))
+
+
+def hold(shards: Path, loaded: Loaded, *, split: str = "test", verify: bool = False) -> Held:
+    """Open a split of a shard set for a checkpoint.
+
+    Raises TrainError or ManifestError if the two do not go together or the split has no clips.
+    """
+    index = read_dataset(shards, verify=verify)
+    checkpoint.check_classes(loaded.path, loaded.saved["classes"], index.classes)
+    source = loading.ClipFrames(shards, index, split, limit=loaded.settings.limit)
+    if not source.clips:
+        raise TrainError(
+            f"{shards}: no clips in split {split}; there are {', '.join(index.splits()) or 'none'}"
+        )
+    return Held(shards, index, split, source)
+
+
+def evaluate(loaded: Loaded, held: Held, label: str) -> Predictions:
+    """Return what a checkpoint says of the clips of a split; `label` is shown with the progress."""
+    settings, where = loaded.settings, loaded.where
+    clips = loading.EvalClips(held.source, transforms.evaluation(settings.side))
+    batches = ondevice.batches(clips, settings, where, workers=device.loader_workers(settings, where))
+    return predictions_of(
+        predict(loaded.model, batches, settings, where, label),
+        held.source.clips,
+        held.index,
+        split=held.split,
+        path=loaded.path,
+        saved=loaded.saved,
+        shards_sha256=sha256(held.folder / "dataset.json"),
     )
 
 
@@ -113,29 +210,9 @@ def evaluate_checkpoint(
     split: str = "test",
     verify: bool = False,
 ) -> Predictions:
-    """Evaluate a checkpoint on one split of any shard set with the same classes.
-
-    Settings come from the checkpoint, except the machine's and `limit`; `options` may change those of
-    config.WHEN_EVALUATED. Raises TrainError or ManifestError if checkpoint and shards do not go together
-    or the split has no clips.
-    """
-    saved = checkpoint.load(path)
-    settings = config.evaluated(saved["config"], options or {})
-    where = device.prepare(settings)
-    index = read_dataset(shards, verify=verify)
-    checkpoint.check_classes(path, saved["classes"], index.classes)
-    source = loading.ClipFrames(shards, index, split, limit=settings.limit)
-    if not source.clips:
-        raise TrainError(
-            f"{shards}: no clips in split {split}; there are {', '.join(index.splits()) or 'none'}"
-        )
-    model = build_model(settings, len(index.classes), load=False)
-    model.load_state_dict(saved["model"])
-    clips = loading.EvalClips(source, transforms.evaluation(settings.side))
-    batches = ondevice.batches(clips, settings, where, workers=device.loader_workers(settings, where))
-    logits = predict(model.to(where), batches, settings, where, split)
-    name = f"{path.resolve().parent.name}/{path.name}"
-    return predictions_of(logits, source.clips, index, split=split, model=settings.model, checkpoint=name)
+    """Evaluate a checkpoint on one split of any shard set with the same classes; see `load` and `hold`."""
+    loaded = load(path, options)
+    return evaluate(loaded, hold(shards, loaded, split=split, verify=verify), split)
 
 
 def format_result(predictions: Predictions) -> str:
