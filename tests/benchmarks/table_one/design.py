@@ -44,7 +44,7 @@ class Cell:
 
 @dataclass(frozen=True, slots=True)
 class Division:
-    """Which clips are tested once the others have trained: those of some groups."""
+    """The clips that are tested once the others have trained; no group is on both sides."""
 
     name: str
     tested: frozenset[str]
@@ -78,20 +78,19 @@ def by_training(wanted: Iterable[Cell]) -> dict[Variant, list[Variant]]:
     return found
 
 
-def protocols(clips: Sequence[Clip]) -> dict[str, list[Division]]:
-    """Return the ways to test: `folds` holds every group out once, `split1` the official split's groups.
+def folds(clips: Sequence[Clip]) -> list[Division]:
+    """Return divisions that test every clip once, trained without any clip of its group.
 
-    Folds are runs of whole groups in the order of their names, so that each clip is tested once by a
-    checkpoint that has seen no clip of its group.
+    Folds are runs of whole groups in the order of their names.
     """
     groups = sorted({clip.group for clip in clips})
     count = min(FOLDS, len(groups))
-    held = [",".join(groups[i * len(groups) // count : (i + 1) * len(groups) // count]) for i in range(count)]
-    folds = [_division(f"fold{number}", clips, names) for number, names in enumerate(held)]
-    return {"folds": folds, "split1": [_division("split1", clips, OFFICIAL)]}
+    held = [groups[i * len(groups) // count : (i + 1) * len(groups) // count] for i in range(count)]
+    return [held_out(f"fold{number}", clips, ",".join(names)) for number, names in enumerate(held)]
 
 
-def _division(name: str, clips: Sequence[Clip], groups: str) -> Division:
+def held_out(name: str, clips: Sequence[Clip], groups: str) -> Division:
+    """Return the division that tests `groups`, written as for `mocrop-prep run --holdout-groups`."""
     tested = (clip.clip_id for clip in hold_out(clips, groups) if clip.split == "test")
     return Division(name, frozenset(tested))
 

@@ -18,14 +18,13 @@ from mocrop_train.evaluation.predictions import (
     ClipPrediction,
     Predictions,
     read_predictions,
+    rounded,
     write_predictions,
 )
 from numpy.typing import NDArray
 from torch import Tensor
 
 from tests.benchmarks.table_one.design import Cell, Division, Variant, by_training
-
-_DECIMALS = 6
 
 
 class Tester(Protocol):
@@ -46,14 +45,14 @@ class Tester(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """Who is right in a cell: bool (seeds, clips), and the group of each clip, numbered from 0.
+    """Who is right in a cell: bool (seeds, clips), in the order of clip ids.
 
-    first5 says whether the class is among the five likeliest. Clips are in the order of their ids.
+    groups: that of each clip, numbered from 0. top5: the mean over the seeds.
     """
 
     right: NDArray[np.bool_]
-    first5: NDArray[np.bool_]
     groups: NDArray[np.int64]
+    top5: float
 
 
 def predict_cells(
@@ -87,13 +86,10 @@ def predict_cells(
 def read_outcome(files: Sequence[Path]) -> Outcome:
     """Return who is right in a cell from the prediction files of its seeds."""
     seeds = [read_predictions(file) for file in files]
-    labels = np.array([clip.label for clip in seeds[0].clips])
     _, groups = np.unique([clip.group for clip in seeds[0].clips], return_inverse=True)
-    scores = np.array([[clip.scores for clip in one.clips] for one in seeds])
-    own = np.take_along_axis(scores, labels[None, :, None], axis=2)
-    predicted = np.array([[clip.prediction for clip in one.clips] for one in seeds])
     # clips are sorted by id in every file, and the files of a cell are of the same divisions
-    return Outcome(predicted == labels, (scores > own).sum(2) < 5, groups.astype(np.int64))
+    right = np.array([[clip.prediction == clip.label for clip in one.clips] for one in seeds])
+    return Outcome(right, groups.astype(np.int64), float(np.mean([one.top5 for one in seeds])))
 
 
 def predictions_of(
@@ -105,7 +101,7 @@ def predictions_of(
     train: Variant,
 ) -> Predictions:
     """Return logits (clips, classes) as predictions of the set `test`, by a head that has no file."""
-    scores = logits.softmax(1).tolist()
+    scores = logits.double().softmax(1).tolist()
     rows = zip(clips, logits.argmax(1).tolist(), scores, strict=True)
     found = [
         ClipPrediction(
@@ -113,7 +109,8 @@ def predictions_of(
             group=clip.group,
             label=clip.label,
             prediction=best,
-            scores=[round(share, _DECIMALS) for share in shares],
+            scores=[rounded(share) for share in shares],
+            frames=clip.frames,
         )
         for clip, best, shares in rows
     ]
@@ -154,7 +151,8 @@ def _scored(
 def _name(tester: Tester, cell: Cell, divisions: Sequence[Division], seed: int) -> str:
     config = asdict(tester.settings(cell.train, seed))
     decides = {
-        "config": {name: value for name, value in config.items() if name not in ANY_RUN},
+        # the weights are in the folder's name, by their digest; here they would be a path of this machine
+        "config": {name: value for name, value in config.items() if name not in (*ANY_RUN, "weights")},
         "sets": [sha256(tester.sets[variant] / "dataset.json") for variant in (cell.train, cell.test)],
         "divisions": [[division.name, sorted(division.tested)] for division in divisions],
     }
