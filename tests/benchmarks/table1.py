@@ -120,7 +120,7 @@ def shards_of(
     wanted = design.cells(arguments.crops, sizes)
     variants = sorted({variant for cell in wanted for variant in (cell.train, cell.test)})
     frames = 2 if arguments.quick else FRAMES
-    made = make_sets(clips, variants, run, ShardSettings(frames=f"key:{frames}"))
+    made = make_sets(clips, variants, run, ShardSettings(frames=str(frames)))
     return Bench(clips, made, wanted, seeds, frames, arguments.work)
 
 
