@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import dataclasses
 import statistics
-import time
 from collections.abc import Iterator
 from functools import partial
 from pathlib import Path
@@ -15,32 +14,11 @@ from mocrop_train import loop
 from mocrop_train.config import TrainConfig
 from mocrop_train.data import loading
 from mocrop_train.data.feeds import Feeds, feeds
-from mocrop_train.data.loading import Batch, Batches
+from mocrop_train.data.loading import Batch
 from mocrop_train.run import device, state
 from mocrop_train.run.state import State
 
 from tests.benchmarks.spent import spent
-
-
-class Timed:
-    """Batches, and how long whoever takes them has waited for them."""
-
-    def __init__(self, batches: Batches) -> None:
-        self._batches = batches
-        self.waited = 0.0
-
-    def __len__(self) -> int:
-        return len(self._batches)
-
-    def __iter__(self) -> Iterator[Batch]:
-        batches = iter(self._batches)
-        while True:
-            started = time.perf_counter()
-            batch = next(batches, None)
-            self.waited += time.perf_counter() - started
-            if batch is None:
-                return
-            yield batch
 
 
 class Resident:
@@ -60,10 +38,8 @@ class Resident:
 def data_wait(shards: Path, config: TrainConfig) -> float:
     """Return the share of an epoch of training that is spent waiting for batches."""
     run, fed, config = _training(shards, config)
-    timed = Timed(fed.train)
-    started = time.perf_counter()
-    loop._train_epoch(run, run.model, dataclasses.replace(fed, train=timed), config)
-    return timed.waited / (time.perf_counter() - started)
+    _epoch(run, fed, config)
+    return run.sums["waited"] / run.sums["seconds"]
 
 
 def gpu_busy(shards: Path, config: TrainConfig, *, rounds: int, times: int) -> float:
@@ -75,12 +51,16 @@ def gpu_busy(shards: Path, config: TrainConfig, *, rounds: int, times: int) -> f
     resident = dataclasses.replace(fed, train=Resident(next(iter(fed.train)), len(fed.train), run.where))
     ratios = []
     for number in range(rounds + 1):
-        ideal, real = (
-            spent(partial(loop._train_epoch, run, run.model, side, config)).wall for side in (resident, fed)
-        )
+        ideal, real = (spent(partial(_epoch, run, side, config)).wall for side in (resident, fed))
         if number:  # the first one starts workers and tunes kernels
             ratios.append(ideal / real)
     return statistics.median(ratios)
+
+
+def _epoch(run: State, fed: Feeds, config: TrainConfig) -> None:
+    """Train on all batches as in the first epoch, however often."""
+    run.batch, run.sums = 0, state.no_sums()
+    loop.train_epoch(run, fed, config, lambda: None)
 
 
 def _training(shards: Path, config: TrainConfig, times: int = 1) -> tuple[State, Feeds, TrainConfig]:

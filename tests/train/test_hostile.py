@@ -60,6 +60,7 @@ def whole_state() -> dict[str, Any]:
         "history": [],
         "classes": ["a"],
         "shards": "0",
+        "selected_on": "last",
     }
 
 

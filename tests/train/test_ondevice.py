@@ -17,7 +17,7 @@ from mocrop_train import loop
 from mocrop_train.config import TrainConfig
 from mocrop_train.data import loading, transforms
 from mocrop_train.data.loading import Batch, ClipFrames, EvalClips, TrainClips
-from mocrop_train.data.ondevice import DecodedThere, one_ahead
+from mocrop_train.data.ondevice import AugmentedThere, DecodedThere, batches, one_ahead
 from mocrop_train.data.sampling import ShuffledClips
 from mocrop_train.errors import TrainError
 from mocrop_train.run import checkpoint, device
@@ -63,6 +63,51 @@ def test_they_do_not_depend_on_the_number_of_workers(toys: Any) -> None:
     assert same(none, two)
 
 
+@pytest.mark.parametrize("workers", [0, 2])
+def test_clips_augmented_on_the_device_are_those_that_workers_augment(
+    toys: Any, form: dict[str, str], workers: int
+) -> None:
+    source = opened(toys.write(clips=toys.clips(test=0, size=(40, 48)), aspect="keep", **form))
+    augment = transforms.training(32, min_scale=0.66, flip=True, color_jitter=0.3, shape="free", hue=0.1)
+    clips, order = TrainClips(source, 3, augment), ShuffledClips(source.chunks, 5)
+    there = AugmentedThere(clips, 5, workers, CPU, order)
+    by_workers = loading.loader(clips, batch_size=5, workers=0, device=CPU, sampler=order)
+    first = list(there)
+    assert len(there) == len(first)
+    assert same(first, list(by_workers))
+    order.epoch = 1
+    second = list(there)
+    assert same(second, list(by_workers))
+    assert not same(second, first)
+
+
+@pytest.mark.parametrize(
+    ("augment", "device_type", "expected"),
+    [("auto", "cuda", True), ("cuda", "cuda", True), ("cpu", "cuda", False), ("auto", "cpu", False)],
+)
+def test_augmentation_goes_to_a_gpu_that_computes(
+    toys: Any, monkeypatch: pytest.MonkeyPatch, augment: str, device_type: str, expected: bool
+) -> None:
+    monkeypatch.setattr(torch.utils.data.DataLoader, "__init__", lambda *_, **__: None)  # it would pin memory
+    source = opened(toys.write())
+    config, where = dataclasses.replace(TINY, augment=augment), torch.device(device_type)
+    for clips in (augmented(source), EvalClips(source, transforms.evaluation(32))):
+        found = batches(clips, config, where, workers=0)
+        assert isinstance(found, AugmentedThere) == (expected and isinstance(clips, TrainClips))
+
+
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU")
+def test_a_gpu_augments_nearly_as_workers_do(toys: Any) -> None:
+    gpu = device.prepare(dataclasses.replace(TINY, device="cuda"))
+    source = opened(toys.write(clips=toys.clips(train=60, test=0, size=(64, 64))))
+    order = ShuffledClips(source.chunks, 5)
+    expected = list(loading.loader(augmented(source), batch_size=5, workers=0, device=CPU, sampler=order))
+    for mine, theirs in zip(AugmentedThere(augmented(source), 5, 2, gpu, order), expected, strict=True):
+        assert mine.frames.device.type == "cuda"
+        assert torch.equal(mine.labels, theirs.labels)
+        assert (mine.frames.cpu().int() - theirs.frames.int()).abs().max() <= 3
+
+
 def test_evaluation_batches_are_those_that_workers_decode(toys: Any) -> None:
     source = opened(toys.write())
     clips = EvalClips(source, transforms.evaluation(32))
@@ -88,12 +133,12 @@ def test_a_shard_that_changes_in_use_is_refused(toys: Any) -> None:
     folder = toys.write()
     source = opened(folder)
     there = DecodedThere(EvalClips(source, lambda frames: frames), source, 4, 0, CPU)
-    batches = iter(there)
-    next(batches)
+    coming = iter(there)
+    next(coming)
     path = folder / "train-000000.tar"
     path.write_bytes(path.read_bytes()[:-512] + b"x" * 512)
     with pytest.raises(TrainError, match=r"train-000000\.tar: .*changed while in use"):
-        list(batches)
+        list(coming)
 
 
 @pytest.mark.skipif(torch.cuda.is_available(), reason="is about a machine without a GPU")

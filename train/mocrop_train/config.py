@@ -9,8 +9,9 @@ import dataclasses
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
+from mocrop_train import recipes
 from mocrop_train.errors import TrainError
-from mocrop_train.settings import Checked, flag, option, replaced
+from mocrop_train.settings import Checked, flag, in_words, option, replaced
 
 Number = TypeVar("Number", int, float)
 MODELS = (
@@ -24,13 +25,21 @@ MODELS = (
     "swin_t",
     "swin_b",
 )
-ANY_RUN = ("device", "workers", "decode", "threads")
+ANY_RUN = ("device", "workers", "decode", "augment", "threads", "save_every", "tensorboard")
 WHEN_EVALUATED = (*ANY_RUN, "batch_size", "amp", "limit")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TrainConfig(Checked):
     """Settings of a run; raises TrainError when one is out of its range."""
+
+    recipe: str = option(
+        "none",
+        "Values for settings that are given neither here nor in --config. "
+        + " ".join(f"{name}: {recipes.in_words(name)}." for name in recipes.RECIPES if name != "none"),
+        section="Recipe",
+        choices=tuple(recipes.RECIPES),
+    )
 
     model: str = option(
         "resnet18",
@@ -74,9 +83,16 @@ class TrainConfig(Checked):
         high=2048,
         auto="stored size",
     )
+    crop_shape: str = option(
+        "square",
+        "Multi-scale crop: square, from a corner or the centre, leaves shapes as the shards hold them; free "
+        "draws a scale for the width and one for the height, and places it anywhere.",
+        section="Data",
+        choices=("square", "free"),
+    )
     min_scale: float = option(
         0.66,
-        "Smallest square of the multi-scale crop, as a share of the short side; the scales are 1, 0.875, "
+        "Smallest side of the multi-scale crop, as a share of the short side; the scales are 1, 0.875, "
         "0.75 and 0.66. 1 turns it off.",
         section="Data",
         low=0.66,
@@ -94,6 +110,13 @@ class TrainConfig(Checked):
         low=0.0,
         high=1.0,
     )
+    hue: float = option(
+        0.0,
+        "Largest turn of all colours, either way, as a share of the circle of hues; one draw per clip.",
+        section="Data",
+        low=0.0,
+        high=0.5,
+    )
     limit: int | None = option(
         None,
         "Use only so many clips of each split, spread evenly: for a quick try.",
@@ -102,8 +125,30 @@ class TrainConfig(Checked):
         auto="all",
     )
 
+    val_share: float = option(
+        0.15,
+        "Share of the training clips on which the best epoch is chosen if the shards have no split val; "
+        "whole groups are held out of training. 0 trains on all and keeps the last epoch.",
+        section="Selection",
+        low=0.0,
+        high=0.5,
+    )
+    peek_at_test: bool = option(
+        False,
+        "Choose the best epoch on the split test. The result is optimistic, not one to report, and every "
+        "file of the run says so.",
+        section="Selection",
+    )
+
     epochs: int = option(30, "Passes over the training clips.", section="Optimisation", low=1)
-    batch_size: int = option(16, "Clips per step.", section="Optimisation", low=1)
+    batch_size: int = option(16, "Clips per forward pass.", section="Optimisation", low=1)
+    accumulate: int = option(
+        1,
+        "Batches per step: gradients are averaged over all of their clips, so that 4 batches of 16 make the "
+        "step of 64 clips in the memory of 16. Batch normalisation still sees 16.",
+        section="Optimisation",
+        low=1,
+    )
     optimizer: str = option(
         "adamw", "AdamW, or SGD with momentum 0.9.", section="Optimisation", choices=("adamw", "sgd")
     )
@@ -116,16 +161,29 @@ class TrainConfig(Checked):
     )
     weight_decay: float | None = option(
         None,
-        "Weight decay; biases and normalisation layers have none.",
+        "Weight decay; biases and normalisation layers have none, unless --decay-norms.",
         section="Optimisation",
         low=0.0,
         auto="0.05 for adamw, 0.0005 for sgd",
     )
+    decay_norms: bool = option(
+        False, "Weight decay on biases and normalisation layers too.", section="Optimisation"
+    )
     schedule: str = option(
         "cosine",
-        "How the learning rate falls: cosine, to zero; step, tenfold at 1/2 and at 3/4 of the run.",
+        "How the learning rate falls: cosine, to zero; step, at --lr-steps by --lr-decay.",
         section="Optimisation",
         choices=("cosine", "step"),
+    )
+    lr_steps: tuple[float, ...] = option(
+        (0.5, 0.75),
+        "Where --schedule step lowers the learning rate, as shares of the run.",
+        section="Optimisation",
+        low=0.0,
+        high=1.0,
+    )
+    lr_decay: float = option(
+        0.1, "What --schedule step multiplies it by.", section="Optimisation", low=0.0, high=1.0
     )
     warmup: float = option(
         0.1,
@@ -141,6 +199,23 @@ class TrainConfig(Checked):
         low=0.0,
         high=0.9,
     )
+    mixup: float = option(
+        0.0,
+        "Blend pairs of clips and their labels by a share from Beta(a, a), one per batch; 0.2 is usual, 0 is "
+        "off.",
+        section="Optimisation",
+        low=0.0,
+        high=10.0,
+    )
+    ema: float | None = option(
+        None,
+        "Evaluate an average of the weights in which every step counts so much less than the next, such as "
+        "0.999; it reaches less far back in the first steps.",
+        section="Optimisation",
+        low=0.0,
+        high=0.999999,
+        auto="no average",
+    )
     clip_grad: float | None = option(
         None, "Largest norm of the gradient.", section="Optimisation", low=0.0, auto="no limit"
     )
@@ -149,6 +224,12 @@ class TrainConfig(Checked):
         "Mixed precision. bf16 is about twice as fast on GPUs, and on CPUs that have it; fp16 needs a GPU.",
         section="Optimisation",
         choices=("off", "bf16", "fp16"),
+    )
+    compile: bool = option(
+        False,
+        "Compile the network for training; the first two steps take minutes, the others less time. Needs a "
+        "C++ compiler on a CPU.",
+        section="Optimisation",
     )
     seed: int = option(
         0, "Seed of the weights, the order, the frames and the augmentation.", section="Optimisation", low=0
@@ -175,8 +256,27 @@ class TrainConfig(Checked):
         section="Machine",
         choices=("cpu", "cuda"),
     )
+    augment: str = option(
+        "auto",
+        "Where training clips are augmented; draws are the same, pixels differ by a level here and there. "
+        "auto takes the device that computes: workers decode, and a GPU does the rest.",
+        section="Machine",
+        choices=("auto", "cpu", "cuda"),
+    )
     threads: int | None = option(
         None, "CPU threads of torch.", section="Machine", low=1, high=1024, auto="torch's own choice"
+    )
+    save_every: float = option(
+        10.0,
+        "Minutes from one save of last.pt to the next within an epoch; it is saved at the end of every epoch "
+        "too. 0 leaves it at that.",
+        section="Machine",
+        low=0.0,
+    )
+    tensorboard: bool = option(
+        False,
+        "Write the curves of log.csv for TensorBoard too: tensorboard --logdir RUN/tensorboard.",
+        section="Machine",
     )
 
     @property
@@ -202,11 +302,13 @@ class TrainConfig(Checked):
 
 
 def build(options: dict[str, Any]) -> TrainConfig:
-    """Make a config of defaults and `options`.
+    """Make a config of `options`, over those of their recipe, over the defaults.
 
     Raises TrainError for unknown names, wrong types and values out of range.
     """
-    return replaced(TrainConfig(), options)
+    recipe = options.get("recipe")
+    values = recipes.RECIPES.get(recipe, {}) if isinstance(recipe, str) else {}
+    return replaced(TrainConfig(), {**values, **options})
 
 
 def resumed(saved: dict[str, Any], options: dict[str, Any]) -> TrainConfig:
@@ -235,10 +337,13 @@ def _known(value: Number | None, name: str) -> Number:
 def _carry_on(
     saved: dict[str, Any], options: dict[str, Any], changeable: tuple[str, ...], why: str
 ) -> TrainConfig:
-    config = build(saved)
+    config = replaced(TrainConfig(), saved)  # whole already: what its recipe says now is of no matter
     changed = replaced(config, options)
-    for name, value in options.items():
-        before = getattr(config, name)
+    for name in options:
+        value, before = getattr(changed, name), getattr(config, name)
         if name not in changeable and value != before:
-            raise TrainError(f"{flag(name)} {value}: {why}, and there it is {before}; leave the option out")
+            raise TrainError(
+                f"{flag(name)} {in_words(value)}: {why}, and there it is {in_words(before)}; "
+                "leave the option out"
+            )
     return changed

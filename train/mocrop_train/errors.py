@@ -1,8 +1,12 @@
-"""The one exception of the trainer that is meant for people, and names in messages."""
+"""The exceptions of the trainer that are meant for people, and names in messages."""
 
 
 class TrainError(ValueError):
     """Something the user can put right; its message is one line: what was found, what to do."""
+
+
+class InterruptionError(Exception):
+    """Somebody has asked the run to stop; its message is one line: where it stopped, how to go on."""
 
 
 def printable(text: str) -> str:

@@ -4,36 +4,41 @@ from __future__ import annotations
 
 import math
 import time
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import torch
 from mocrop_manifests import DatasetIndex, read_dataset
 from mocrop_manifests.files import publish_text, sweep
-from torch import Tensor, nn
-from torch.nn import functional as F
+from torch import nn
 
 from mocrop_train.config import TrainConfig
-from mocrop_train.data import loading
-from mocrop_train.data.feeds import Feeds, feeds
-from mocrop_train.errors import TrainError
+from mocrop_train.data import loading, mixing, splits
+from mocrop_train.data.feeds import Feeds, clocked, feeds
+from mocrop_train.data.loading import Batch
+from mocrop_train.errors import InterruptionError, TrainError
 from mocrop_train.evaluation import evaluate
 from mocrop_train.evaluation.predictions import Predictions, write_predictions
 from mocrop_train.progress import log, track
-from mocrop_train.run import checkpoint, device, runfolder, state
+from mocrop_train.report.events import Events, check_installed
+from mocrop_train.report.page import leave_report
+from mocrop_train.run import checkpoint, device, optim, runfolder, state
+from mocrop_train.run.keeping import Keeper
 from mocrop_train.run.state import State
+from mocrop_train.run.stopping import Stop
 
 
 @dataclass(frozen=True, slots=True)
 class Report:
     """How a run ended: `best` is the epoch, from 1, whose weights best.pt holds; `test` is None without one.
 
-    history: one row per epoch, the columns of log.csv.
+    history: one row per epoch, the columns of log.csv. selected_on: one of splits.SELECTED_ON.
     """
 
     best: int
     history: list[dict[str, float]]
+    selected_on: str
     test: Predictions | None
 
 
@@ -48,136 +53,169 @@ def train(
 ) -> Report:
     """Train on the split `train` of a shard set, then evaluate once on `test`; folder `out` gets everything.
 
-    best.pt is chosen on the split `val`; without one it is the last epoch, never the best on test. With
-    `resume`, `config` must be that of out/last.pt (see config.resumed). `predictions` is where those on
-    test go, out/predictions.json by default. Raises TrainError or ManifestError.
+    best.pt is chosen as data.splits says: on test only if the config asks for that. With `resume`, `config`
+    must be that of out/last.pt (see config.resumed). `predictions` is where those on test go,
+    out/predictions.json by default. Raises TrainError or ManifestError, and InterruptionError on a first
+    SIGINT or SIGTERM, once the step is done and saved.
     """
     last = out / "last.pt"
     if last.exists() and not resume:
         raise TrainError(
             f"{out}: holds a run already; --resume goes on with it, another --out starts a new one"
         )
+    check_installed(config)
     where = device.prepare(config)
     index = read_dataset(shards, verify=verify)
-    splits = loading.open_splits(shards, index, limit=config.limit)
-    if "train" not in splits:
-        raise TrainError(f"{shards}: no clips in split train; there are {', '.join(splits) or 'none'}")
+    division = splits.divide(shards, index, config)
     config = config.resolved(loading.stored_size(shards, index))
-    identity = state.identity(shards, index, config)
+    identity = state.identity(shards, index, config, division.selection.on)
     run = state.start(config, len(index.classes), where, load=not resume)
     sweep(out, spare_living=True)
     if resume:
         state.restore(run, last, identity)
-        if run.best == run.epoch:  # the run may have died between writing last.pt and best.pt
-            checkpoint.keep_as(last, out / "best.pt")
-    runfolder.write_config(out / "config.json", config, index)
-
-    fed = feeds(splits, run.model, config, where)
-    # frozen: what is fed are features, and only the head is left to run
-    network = run.model.head if config.freeze else run.model
-    _fit(run, network, fed, config, out, identity)
-    if "test" not in splits:
+    runfolder.write_config(out / "config.json", config, index, shards, division.selection)
+    fed = feeds(division.sources, run.model, config, where)
+    with Stop() as stop, Events(out, config) as events:
+        keeper = Keeper(run, out, identity, stop, config.save_every, events)
+        try:
+            _fit(run, fed, config, keeper)
+            with stop.at_once():
+                test = _test(run, fed, config, out / "best.pt", index)
+        except InterruptionError:
+            done = f"{run.epoch} of {config.epochs} epochs and {run.batch} of {len(fed.train)} batches"
+            raise InterruptionError(f"stopped after {done}; the same command with --resume goes on") from None
+    if test is None:
         log.warning("%s: no clips in split test, so there is no test result", shards)
-        return Report(run.best, run.history, None)
-    test = _test(run, network, fed, config, out / "best.pt", index)
-    publish_text(predictions or out / "predictions.json", write_predictions(test))
-    return Report(run.best, run.history, test)
+    else:
+        publish_text(predictions or out / "predictions.json", write_predictions(test))
+    leave_report(out, shards=shards, predictions=predictions)
+    return Report(run.best, run.history, division.selection.on, test)
 
 
 def format_report(report: Report) -> str:
     """Return the outcome of a run as text for people."""
-    row = report.history[report.best - 1]
-    chosen = (
-        f"val top-1 {row['val_top1']:.1%}" if "val_top1" in row else "the last one; there is no split val"
-    )
+    chosen = "the last one; there is nothing to choose on"
+    if report.selected_on != splits.LAST:
+        row = report.history[report.best - 1]
+        chosen = f"top-1 {row['val_top1']:.1%} on {report.selected_on}"
     lines = [f"best.pt: epoch {report.best} of {len(report.history)} ({chosen})"]
+    if report.selected_on == splits.TEST:
+        lines.append(splits.OPTIMISTIC)
     if report.test:
         lines.append(evaluate.format_result(report.test))
     return "\n".join(lines)
 
 
-def _fit(
-    run: State, network: nn.Module, fed: Feeds, config: TrainConfig, out: Path, identity: dict[str, Any]
-) -> None:
+def _fit(run: State, fed: Feeds, config: TrainConfig, keeper: Keeper) -> None:
     """Train epoch by epoch from where the state is; save, log and keep the best after each."""
+    keeper.catch_up()
     for epoch in range(run.epoch, config.epochs):
-        started = time.monotonic()
-        fed.order.epoch = epoch
-        row = {"epoch": epoch + 1, **_train_epoch(run, network, fed, config)}
-        if "val" in fed.held_out:
-            logits = evaluate.predict(network, fed.held_out["val"], config, run.where, "val")
-            scores = evaluate.score(logits, fed.clips["val"])
-            row |= {"val_loss": scores.loss, "val_top1": scores.top1, "val_top5": scores.top5}
-        row["seconds"] = time.monotonic() - started
-        run.history.append(row)
-        run.epoch = epoch + 1
-        improved = _is_best(run.history)
-        if improved:
+        fed.begin(epoch, run.batch * config.batch_size)
+        with device.shortages_told(config, f"epoch {epoch + 1}"):
+            train_epoch(run, fed, config, keeper.after_step)
+        row = _row(run, fed, config, keeper)
+        run.end_epoch(row)
+        if _is_best(run.history):
             run.best = run.epoch
-        state.save(run, out / "last.pt", identity)
-        if improved:
-            checkpoint.keep_as(out / "last.pt", out / "best.pt")
-        runfolder.write_log(out / "log.csv", run.history)
+        keeper.save()
         log.info("  ".join(f"{name} {value:.4g}" for name, value in row.items()))
 
 
-def _train_epoch(run: State, network: nn.Module, fed: Feeds, config: TrainConfig) -> dict[str, float]:
-    """Take one step per batch; the loss and accuracy are those seen on the way."""
-    network.train()
-    loss_sum, right, seen, lr = 0.0, 0, 0, 0.0
-    steps = config.epochs * len(fed.train)
-    for batch in track(fed.train, f"epoch {run.epoch + 1}/{config.epochs}", len(fed.train)):
-        lr = config.peak_lr * lr_factor(run.step, steps, config)
-        for group in run.optimizer.param_groups:
-            group["lr"] = lr
-        frames = batch.frames.to(run.where, non_blocking=True)
-        labels = batch.labels.to(run.where, non_blocking=True)
-        with device.autocast(config, run.where):
-            logits = evaluate.clip_logits(network(frames), batch.counts).float()
-        loss = F.cross_entropy(logits, labels, label_smoothing=config.label_smoothing)
-        if not math.isfinite(loss.item()):
-            raise TrainError(
-                f"epoch {run.epoch + 1}, step {run.step + 1}: the loss is {loss.item()}; start anew with a "
-                f"lower --lr (now {config.peak_lr:g}) or --clip-grad 1"
-            )
-        _step(run, network, loss, config)
-        loss_sum += loss.item() * len(labels)
-        right += int((logits.argmax(1) == labels).sum())
-        seen += len(labels)
-    return {"lr": lr, "train_loss": loss_sum / seen, "train_top1": right / seen}
+def train_epoch(run: State, fed: Feeds, config: TrainConfig, after_step: Callable[[], None]) -> None:
+    """Learn from the batches that are left of an epoch; a step is taken after every `accumulate` of them."""
+    run.network.train()
+    label, batches = f"epoch {run.epoch + 1}/{config.epochs}", len(fed.train)
+    for batch in track(clocked(fed.train, run.sums), label, batches, done=run.batch, remark=run.in_words):
+        _learn(run, batch, fed, config)
+        run.batch += 1
+        if run.batch % config.accumulate == 0 or run.batch == batches:
+            _step(run, batches, config)
+            after_step()
 
 
-def _step(run: State, network: nn.Module, loss: Tensor, config: TrainConfig) -> None:
-    run.optimizer.zero_grad(set_to_none=True)
-    torch.autograd.backward(run.scaler.scale(loss))
+def _learn(run: State, batch: Batch, fed: Feeds, config: TrainConfig) -> None:
+    """Add the gradient of a batch; the loss and accuracy of the epoch are those seen on the way."""
+    frames = batch.frames.to(run.where, non_blocking=True)
+    labels = batch.labels.to(run.where, non_blocking=True)
+    draw = (config.seed, run.epoch, run.batch)
+    frames, targets = mixing.mix(frames, batch, labels, alpha=config.mixup, draw=draw)
+    with device.autocast(config, run.where):
+        logits = evaluate.clip_logits(run.network(frames), batch.counts).float()
+    loss = targets.loss(logits, config.label_smoothing)
+    share = len(labels) / optim.clips_of_step(run.batch, len(fed.order), config)
+    torch.autograd.backward(run.scaler.scale(loss * share))
+    # the one place of a step that waits for a GPU: behind the backward pass, and before the weights change
+    value, right = torch.stack((loss.detach().double(), targets.right(logits).double())).tolist()
+    if not math.isfinite(value):
+        raise _broken(run, value, fed, config)
+    run.sums["loss"] += value * len(labels)
+    run.sums["right"] += right
+    run.sums["seen"] += len(labels)
+
+
+def _step(run: State, batches: int, config: TrainConfig) -> None:
+    """Move the weights by the gradient that has been gathered, and their average after them."""
+    optim.set_lr(run.optimizer, optim.learning_rate(run.step, batches, config))
     if config.clip_grad is not None:
         run.scaler.unscale_(run.optimizer)
-        nn.utils.clip_grad_norm_(network.parameters(), config.clip_grad)
+        nn.utils.clip_grad_norm_(run.network.parameters(), config.clip_grad)
     run.scaler.step(run.optimizer)
     run.scaler.update()
+    run.optimizer.zero_grad(set_to_none=True)
+    if run.averaged is not None:
+        optim.update_average(run.part(run.averaged), run.part(run.model), run.step, config.ema or 0.0)
     run.step += 1
 
 
-def _test(
-    run: State, network: nn.Module, fed: Feeds, config: TrainConfig, best: Path, index: DatasetIndex
-) -> Predictions:
-    """Predict the test clips with the weights of best.pt."""
-    saved = checkpoint.load(best)
-    run.model.load_state_dict(saved["model"])
-    logits = evaluate.predict(network, fed.held_out["test"], config, run.where, "test")
-    return evaluate.predictions_of(
-        logits, fed.clips["test"], index, split="test", path=best, saved=saved, shards_sha256=saved["shards"]
+def _broken(run: State, loss: float, fed: Feeds, config: TrainConfig) -> TrainError:
+    """Say where the loss has become no number, over which clips, and what to do about it."""
+    lr = optim.learning_rate(run.step, len(fed.train), config)
+    clips = fed.next_clips(run.batch * config.batch_size, config.batch_size)
+    return TrainError(
+        f"epoch {run.epoch + 1}, step {run.step + 1}: the loss is {loss} at learning rate {lr:.3g}; start "
+        f"anew with a lower --lr (now {config.peak_lr:g}) or --clip-grad 1; the clips of this batch are "
+        f"{', '.join(clips)}"
     )
 
 
-def lr_factor(step: int, steps: int, config: TrainConfig) -> float:
-    """Return the share of the peak learning rate at `step`, from 0, of a run: warm-up, then the schedule."""
-    done = (step + 0.5) / steps
-    if done < config.warmup:
-        return done / config.warmup
-    if config.schedule == "step":
-        return 1.0 if done < 0.5 else 0.1 if done < 0.75 else 0.01
-    return 0.5 * (1 + math.cos(math.pi * (done - config.warmup) / (1 - config.warmup)))
+def _row(run: State, fed: Feeds, config: TrainConfig, keeper: Keeper) -> dict[str, float]:
+    """Return the line of log.csv of an epoch whose training is done; here it is held against val."""
+    sums, trained = run.sums, time.perf_counter()
+    row = {
+        "epoch": run.epoch + 1,
+        "lr": optim.learning_rate(run.step - 1, len(fed.train), config),
+        "train_loss": sums["loss"] / sums["seen"],
+        "train_top1": sums["right"] / sums["seen"],
+        **(_validate(run, fed, config, keeper) if "val" in fed.held_out else {}),
+    }
+    row["seconds"] = sums["seconds"] + time.perf_counter() - trained
+    row["wait"] = sums["waited"] / sums["seconds"]
+    row["clips_per_second"] = sums["seen"] / sums["seconds"]
+    return row
+
+
+def _validate(run: State, fed: Feeds, config: TrainConfig, keeper: Keeper) -> dict[str, float]:
+    """Return loss and accuracy on val; whoever interrupts it finds the steps of the epoch saved."""
+    try:
+        with keeper.stop.at_once():
+            logits = evaluate.predict(run.evaluated, fed.held_out["val"], config, run.where, "val")
+    except InterruptionError:
+        keeper.save()
+        raise
+    scores = evaluate.score(logits, fed.clips["val"])
+    return {"val_loss": scores.loss, "val_top1": scores.top1, "val_top5": scores.top5}
+
+
+def _test(run: State, fed: Feeds, config: TrainConfig, best: Path, index: DatasetIndex) -> Predictions | None:
+    """Predict the test clips, if there are any, with the weights of best.pt."""
+    if "test" not in fed.held_out:
+        return None
+    saved = checkpoint.load(best)
+    run.model.load_state_dict(checkpoint.weights(saved))
+    logits = evaluate.predict(run.part(run.model), fed.held_out["test"], config, run.where, "test")
+    return evaluate.predictions_of(
+        logits, fed.clips["test"], index, split="test", path=best, saved=saved, shards_sha256=saved["shards"]
+    )
 
 
 def _is_best(history: list[dict[str, float]]) -> bool:

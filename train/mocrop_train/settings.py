@@ -26,7 +26,10 @@ def option(
     high: float = math.inf,
     auto: str = "",
 ) -> Any:
-    """Declare one setting; `auto` says in words what None stands for."""
+    """Declare one setting; `auto` says in words what None stands for.
+
+    A field of type tuple[float, ...] holds several numbers, each of which is in the range.
+    """
     about = {
         "help": meaning,
         "section": section,
@@ -74,7 +77,9 @@ def replaced(config: Settings, values: dict[str, Any]) -> Settings:
             near = difflib.get_close_matches(name, names, n=1)
             hint = f"did you mean {near[0]}?" if near else f"there are {', '.join(names)}"
             raise TrainError(f"unknown setting {name!r}; {hint}")
-    return dataclasses.replace(config, **values)  # type: ignore[type-var]
+    # TOML and JSON know lists only
+    found = {name: tuple(value) if isinstance(value, list) else value for name, value in values.items()}
+    return dataclasses.replace(config, **found)  # type: ignore[type-var]
 
 
 def flag(name: str) -> str:
@@ -83,11 +88,18 @@ def flag(name: str) -> str:
 
 
 def value_type(kind: type[Any], field: dataclasses.Field[Any]) -> type[Any]:
-    """Return bool, int, float or str: what a field holds when it is not None."""
+    """Return bool, int, float or str: what a field holds when it is not None, or several of."""
     hint = typing.get_type_hints(kind)[field.name]
     if isinstance(hint, types.UnionType):
         hint = next(part for part in typing.get_args(hint) if part is not type(None))
+    if typing.get_origin(hint) is tuple:
+        hint = typing.get_args(hint)[0]
     return typing.cast(type[Any], hint)
+
+
+def holds_several(kind: type[Any], field: dataclasses.Field[Any]) -> bool:
+    """Say whether a field holds a tuple of values."""
+    return typing.get_origin(typing.get_type_hints(kind)[field.name]) is tuple
 
 
 def bounds(field: dataclasses.Field[Any]) -> str:
@@ -98,11 +110,28 @@ def bounds(field: dataclasses.Field[Any]) -> str:
     return f"{low} or more" if math.isinf(high) else f"{low} to {high}"
 
 
+def in_words(value: Any) -> str:
+    """Return a value as it is written on the command line."""
+    if isinstance(value, bool):
+        return "on" if value else "off"
+    return ",".join(map(str, value)) if isinstance(value, tuple) else str(value)
+
+
 def _check(owner: type[Any], field: dataclasses.Field[Any], value: Any) -> None:
-    about = field.metadata
-    if value is None and about["auto"]:
+    if value is None and field.metadata["auto"]:
         return
     kind = value_type(owner, field)
+    if not holds_several(owner, field):
+        _check_one(field, kind, value)
+        return
+    if not isinstance(value, tuple):
+        raise TrainError(f"{flag(field.name)}: {value!r} is no list of {kind.__name__}")
+    for one in value:
+        _check_one(field, kind, one)
+
+
+def _check_one(field: dataclasses.Field[Any], kind: type[Any], value: Any) -> None:
+    about = field.metadata
     allowed = (int, float) if kind is float else (kind,)
     # bool is an int to Python, but `epochs = true` is a mistake
     if not isinstance(value, allowed) or (isinstance(value, bool) and kind is not bool):

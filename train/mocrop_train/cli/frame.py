@@ -13,7 +13,7 @@ from mocrop_manifests import ManifestError
 
 from mocrop_train import settings
 from mocrop_train.config import TrainConfig
-from mocrop_train.errors import TrainError, printable
+from mocrop_train.errors import InterruptionError, TrainError, printable
 from mocrop_train.progress import console
 
 Command = TypeVar("Command", bound=Callable[..., Any])
@@ -33,8 +33,8 @@ class OneLineErrors(click.Command):
         except click.ClickException as error:
             click.echo(f"{self.name}: {' '.join(error.format_message().split())}", err=True)
             code = 2
-        except (KeyboardInterrupt, click.Abort):
-            click.echo(f"{self.name}: interrupted", err=True)
+        except (KeyboardInterrupt, click.Abort, InterruptionError) as error:
+            click.echo(f"{self.name}: {printable(str(error)) or 'interrupted'}", err=True)
             code = _INTERRUPTED
         sys.exit(code if isinstance(code, int) else 0)
 
@@ -77,32 +77,38 @@ class Setting(click.Option):
         self.section = section
 
 
+def several(kind: type[Any]) -> Callable[[Any], tuple[Any, ...]]:
+    """Return the type of an option that takes numbers with commas between them; an empty text is none."""
+
+    def numbers(text: str) -> tuple[Any, ...]:
+        try:
+            return tuple(kind(part) for part in text.split(",")) if text.strip() else ()
+        except ValueError:
+            raise click.BadParameter(f"{text!r} is not numbers such as 0.4,0.8") from None
+
+    return numbers
+
+
 def config_options(command: Command) -> Command:
     """Give a command one option for every field of TrainConfig; unset ones are None."""
     for field in reversed(dataclasses.fields(TrainConfig)):
         about, kind = field.metadata, settings.value_type(TrainConfig, field)
-        notes = [f"default: {_in_words(field)}"]
+        default = about["auto"] if field.default is None else settings.in_words(field.default)
+        notes = [f"default: {default}"]
         if bounds := settings.bounds(field):
             notes.append(bounds)
         name = settings.flag(field.name)
+        kinds = several(kind) if settings.holds_several(TrainConfig, field) else kind
         command = click.option(
             f"{name}/--no-{name[2:]}" if kind is bool else name,
             field.name,
             cls=Setting,
             section=about["section"],
-            type=click.Choice(about["choices"]) if about["choices"] else kind,
+            type=click.Choice(about["choices"]) if about["choices"] else kinds,
             default=None,
             help=f"{about['help']}  [{'; '.join(notes)}]",
         )(command)
     return command
-
-
-def _in_words(field: dataclasses.Field[Any]) -> str:
-    if field.default is None:
-        return str(field.metadata["auto"])
-    return (
-        {True: "on", False: "off"}[field.default] if isinstance(field.default, bool) else str(field.default)
-    )
 
 
 def check_usage(fine: bool, message: str) -> None:

@@ -12,6 +12,7 @@ from mocrop_manifests.files import publish_text
 from mocrop_train import config as configs
 from mocrop_train import settings
 from mocrop_train.cli.frame import FILE, FOLDER, OneLineErrors, check_usage, config_options
+from mocrop_train.cli.reporting import report
 from mocrop_train.config import TrainConfig
 
 TRAIN_EXAMPLES = """\b
@@ -27,6 +28,8 @@ Examples:
     mocrop-train --shards work/shards/ours --out runs/c --config train.toml --seed 2
   Go on after an interruption, with the settings of the run
     mocrop-train --shards work/shards/ours --out runs/small --resume
+  The page of a run, made again
+    mocrop-train --report runs/small
   The same network on other crops of the same clips, and the comparison
     mocrop-train --shards work/shards/center --eval-only --checkpoint runs/small/best.pt --json center.json
     mocrop-compare runs/small/predictions.json center.json
@@ -36,14 +39,23 @@ A run folder holds
   config.json       all settings and versions       log.csv    one line per epoch
   last.pt           state after the last epoch      best.pt    the epoch that is best on split val;
   predictions.json  every test clip                            without val, the last one
+  report.html       the run on one page: results, curves, confusions, the worst clips
 """
 
 
 @click.command("mocrop-train", cls=OneLineErrors, epilog=TRAIN_EXAMPLES)
-@click.option("--shards", type=FOLDER, required=True, help="Shard set: the folder that holds dataset.json.")
+@click.option("--shards", type=FOLDER, help="Shard set: the folder that holds dataset.json.")
 @click.option("--out", type=FOLDER, help="Run folder; made if need be. Needed unless --eval-only.")
 @click.option("--resume", is_flag=True, help="Go on from last.pt of the run folder, with its settings.")
 @click.option("--eval-only", is_flag=True, help="Train nothing: evaluate --checkpoint on the shard set.")
+@click.option(
+    "--report",
+    "report_on",
+    type=FOLDER,
+    metavar="RUN",
+    help="Train nothing: make report.html of a run folder again. Its thumbnails come from the shards that it "
+    "was trained on, or from --shards.",
+)
 @click.option("--checkpoint", type=FILE, help="Checkpoint to evaluate, such as RUN/best.pt.")
 @click.option(
     "--split",
@@ -63,10 +75,11 @@ A run folder holds
 @config_options
 @click.version_option(__version__)
 def main(
-    shards: Path,
+    shards: Path | None,
     out: Path | None,
     resume: bool,
     eval_only: bool,
+    report_on: Path | None,
     checkpoint: Path | None,
     split: str | None,
     predictions: Path | None,
@@ -83,6 +96,12 @@ def main(
     """
     del quiet, debug  # OneLineErrors has seen to them
     asked = settings.given({name: value for name, value in options.items() if value is not None}, file)
+    if report_on is not None:
+        check_usage(not (resume or eval_only or out or checkpoint), "--report goes with --shards and --json")
+        report(report_on, shards=shards, predictions=predictions)
+        return
+    if shards is None:
+        raise click.UsageError("Missing option '--shards': the folder that holds dataset.json")
     in_folder = out / "predictions.json" if out else None
     if eval_only:
         check_usage(not resume, "--resume and --eval-only exclude each other")
@@ -107,9 +126,9 @@ def _train(
 
     if resume:
         config = configs.resumed(checkpoint.load(out / "last.pt")["config"], asked)
-    report = loop.train(shards, out, config, resume=resume, verify=verify, predictions=predictions)
-    click.echo(loop.format_report(report))
-    if report.test:
+    outcome = loop.train(shards, out, config, resume=resume, verify=verify, predictions=predictions)
+    click.echo(loop.format_report(outcome))
+    if outcome.test:
         click.echo(f"predictions: {predictions}")
 
 

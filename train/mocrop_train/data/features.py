@@ -56,12 +56,13 @@ def cache_features(
     batches = ondevice.batches(clips, config, where, workers=workers)
     at_once = config.batch_size * config.segments
     features: list[Tensor] = []
-    for batch in track(batches, f"features of {label}", len(batches)):
-        parts = []
-        for frames in torch.split(batch.frames, at_once):
-            pixels = frames.to(where, non_blocking=True)
-            with device.autocast(config, where):
-                views = [model.features(pixels), *([model.features(pixels.flip(-1))] if mirrored else [])]
-            parts.append(torch.stack(views, dim=1).float().cpu())
-        features.extend(torch.split(torch.cat(parts), batch.counts.tolist()))
+    with device.shortages_told(config, f"features of {label}"):
+        for batch in track(batches, f"features of {label}", len(batches)):
+            parts = []
+            for frames in torch.split(batch.frames, at_once):
+                pixels = frames.to(where, non_blocking=True)
+                with device.autocast(config, where):
+                    views = [model.features(pixels), *([model.features(pixels.flip(-1))] if mirrored else [])]
+                parts.append(torch.stack(views, dim=1).float().cpu())
+            features.extend(torch.split(torch.cat(parts), batch.counts.tolist()))
     return CachedFeatures(source.clips, features)

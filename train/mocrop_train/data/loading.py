@@ -6,6 +6,7 @@ in evaluation, and whether a frame is a picture or a cached feature.
 
 from __future__ import annotations
 
+import copy
 import itertools
 import os
 from collections.abc import Callable, Iterator, Sequence
@@ -22,6 +23,7 @@ from mocrop_train.data import jpegs
 from mocrop_train.data.sampling import ShuffledClips, segment_frames
 from mocrop_train.data.shards import ClipEntry, open_shard
 from mocrop_train.errors import TrainError
+from mocrop_train.run.stopping import left_to_the_parent
 
 Augmentation = Callable[[Tensor, torch.Generator], Tensor]
 View = Callable[[Tensor], Tensor]
@@ -91,11 +93,19 @@ class ClipFrames:
             for chunk, clips in enumerate(opened.chunks)
             for clip in clips
         ]
-        kept = min(limit or len(places), len(places))
-        self._places = [places[i * len(places) // kept] for i in range(kept)]
-        self.clips = [self._shards[place.shard].clips[place.clip] for place in self._places]
+        self._keep([places[at] for at in spread(len(places), limit)])
         _refuse_doubles(self.clips, folder, split)
-        by_chunk = itertools.groupby(range(kept), lambda clip: self._places[clip][:2])
+
+    def part(self, kept: Sequence[int]) -> ClipFrames:
+        """Return a source of some of the clips, by ascending position; no shard is opened again."""
+        part = copy.copy(self)
+        part._keep([self._places[clip] for clip in kept])
+        return part
+
+    def _keep(self, places: list[_Place]) -> None:
+        self._places = places
+        self.clips = [self._shards[place.shard].clips[place.clip] for place in places]
+        by_chunk = itertools.groupby(range(len(places)), lambda clip: places[clip][:2])
         self.chunks = [list(clips) for _, clips in by_chunk]
 
     def read(self, clip: int, positions: Sequence[int]) -> Tensor:
@@ -148,14 +158,16 @@ def stored_size(folder: Path, index: DatasetIndex) -> int:
     return size
 
 
-def open_splits(folder: Path, index: DatasetIndex, *, limit: int | None = None) -> dict[str, FrameSource]:
+def spread(clips: int, limit: int | None) -> list[int]:
+    """Return at most `limit` positions of so many clips, evenly spread; all of them without a limit."""
+    kept = min(limit or clips, clips)
+    return [at * clips // kept for at in range(kept)]
+
+
+def open_splits(folder: Path, index: DatasetIndex) -> dict[str, ClipFrames]:
     """Open every split that holds clips."""
-    splits: dict[str, FrameSource] = {}
-    for split in index.splits():
-        source = ClipFrames(folder, index, split, limit=limit)
-        if source.clips:
-            splits[split] = source
-    return splits
+    opened = {split: ClipFrames(folder, index, split) for split in index.splits()}
+    return {split: source for split, source in opened.items() if source.clips}
 
 
 class Wanted(NamedTuple):
@@ -251,6 +263,7 @@ def loader(
         collate_fn=collate,
         pin_memory=device.type == "cuda",
         persistent_workers=workers > 0,
+        worker_init_fn=left_to_the_parent,
         # without its own generator a loader draws from the global one, on which dropout depends
         generator=torch.Generator(),
     )

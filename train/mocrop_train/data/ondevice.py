@@ -1,4 +1,4 @@
-"""Batches decoded on the GPU that trains: workers only read, a thread decodes one batch ahead."""
+"""Batches finished on the GPU that trains: a thread augments, or decodes and augments, one batch ahead."""
 
 from __future__ import annotations
 
@@ -13,9 +13,10 @@ from torch.utils.data import DataLoader, Dataset
 
 from mocrop_train.config import TrainConfig
 from mocrop_train.data import jpegs, loading
-from mocrop_train.data.loading import Batch, Batches, ClipFrames, Clips
+from mocrop_train.data.loading import Batch, Batches, ClipFrames, Clips, TrainClips
 from mocrop_train.data.sampling import ShuffledClips
 from mocrop_train.run import device
+from mocrop_train.run.stopping import left_to_the_parent
 
 T = TypeVar("T")
 
@@ -28,10 +29,16 @@ def batches(
     workers: int,
     sampler: ShuffledClips | None = None,
 ) -> Batches:
-    """Return the batches of a run, decoded where its config says if that can be done, else by its workers."""
+    """Return the batches of a run, decoded and augmented where its config says, if that can be done."""
     # features have been decoded long ago
     if isinstance(clips.source, ClipFrames) and device.decodes(config, where):
         return DecodedThere(clips, clips.source, config.batch_size, workers, where, sampler)
+    if (
+        isinstance(clips.source, ClipFrames)
+        and isinstance(clips, TrainClips)
+        and device.augments(config, where)
+    ):
+        return AugmentedThere(clips, config.batch_size, workers, where, sampler)
     return loading.loader(clips, batch_size=config.batch_size, workers=workers, device=where, sampler=sampler)
 
 
@@ -84,6 +91,7 @@ class DecodedThere:
             num_workers=workers,
             collate_fn=list,
             persistent_workers=workers > 0,
+            worker_init_fn=left_to_the_parent,
             generator=torch.Generator(),
         )
 
@@ -125,6 +133,71 @@ class DecodedThere:
         with torch.cuda.stream(self._stream):
             yield
         self._stream.synchronize()
+
+
+class _Decoded(NamedTuple):
+    """What was asked for, and the stored frames it takes: uint8 (frames, 3, height, width)."""
+
+    draw: Any
+    frames: Tensor
+
+
+class _Decoding(Dataset[_Decoded]):
+    """The part that workers do: they read and decode."""
+
+    def __init__(self, clips: Clips[Any]) -> None:
+        self._clips = clips
+
+    def __len__(self) -> int:
+        return len(self._clips)
+
+    def __getitem__(self, draw: Any) -> _Decoded:
+        clip, positions, _ = self._clips.wanted(draw)
+        return _Decoded(draw, self._clips.source.read(clip, positions))
+
+
+class AugmentedThere:
+    """The batches of `loading.loader`, decoded by workers, augmented on a device clip by clip.
+
+    The order and all that is drawn are those of `loading.loader`; a GPU rounds pixels in its own way when it
+    resizes. Work goes to the stream of the network, behind the step that is under way, so that neither
+    memory nor order has to be watched over.
+    """
+
+    def __init__(
+        self,
+        clips: Clips[Any],
+        batch_size: int,
+        workers: int,
+        where: torch.device,
+        sampler: ShuffledClips | None = None,
+    ) -> None:
+        self._clips = clips
+        self._where = where
+        self._decoded: DataLoader[list[_Decoded]] = DataLoader(
+            _Decoding(clips),  # type: ignore[arg-type]  # the batches are the lists that collate passes
+            batch_size=batch_size,
+            sampler=sampler,
+            num_workers=workers,
+            collate_fn=list,
+            pin_memory=where.type == "cuda",
+            persistent_workers=workers > 0,
+            generator=torch.Generator(),
+        )
+
+    def __len__(self) -> int:
+        return len(self._decoded)
+
+    def __iter__(self) -> Iterator[Batch]:
+        return one_ahead(self._augment(items) for items in self._decoded)
+
+    def _augment(self, items: list[_Decoded]) -> Batch:
+        return loading.collate(
+            [
+                self._clips.finish(self._clips.wanted(draw), frames.to(self._where, non_blocking=True))
+                for draw, frames in items
+            ]
+        )
 
 
 def one_ahead(items: Iterator[T]) -> Iterator[T]:

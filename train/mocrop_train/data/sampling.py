@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Iterator, Sequence
 
 import numpy as np
@@ -29,7 +30,8 @@ class ShuffledClips(Sampler[tuple[int, int]]):
     """Every clip once per epoch, as (clip, seed), in an order that depends on (seed, epoch) alone.
 
     Chunks (shards, or row groups of Parquet) are shuffled, then the clips within a window of chunks: the
-    order is random enough to train, and reads stay within a few places of the disk.
+    order is random enough to train, and reads stay within a few places of the disk. With `start` the first
+    clips of the epoch are left out, as seen before an interruption; the length is that of a whole epoch.
     """
 
     def __init__(
@@ -39,11 +41,15 @@ class ShuffledClips(Sampler[tuple[int, int]]):
         self._seed = seed
         self._window = window
         self.epoch = 0
+        self.start = 0
 
     def __len__(self) -> int:
         return sum(len(chunk) for chunk in self._chunks)
 
     def __iter__(self) -> Iterator[tuple[int, int]]:
+        return itertools.islice(self._whole(), self.start, None)
+
+    def _whole(self) -> Iterator[tuple[int, int]]:
         rng = np.random.default_rng([self._seed, self.epoch])
         order = rng.permutation(len(self._chunks)).tolist()
         for start in range(0, len(order), self._window):

@@ -26,24 +26,39 @@ class Training:
 
     size: int
     scales: tuple[float, ...]
+    shape: str
     flip: bool
     color_jitter: float
+    hue: float
 
     def __call__(self, frames: Tensor, rng: torch.Generator) -> Tensor:
         """Return frames of (size, size)."""
-        frames = multi_scale_crop(frames, self.size, self.scales, rng)
+        crop = free_crop if self.shape == "free" else multi_scale_crop
+        frames = crop(frames, self.size, self.scales, rng)
         if self.flip and torch.rand((), generator=rng) < 0.5:
             frames = F.horizontal_flip(frames)
         if self.color_jitter:
             low, high = max(0.0, 1 - self.color_jitter), 1 + self.color_jitter
             brightness, contrast, saturation = torch.empty(3).uniform_(low, high, generator=rng).tolist()
             frames = change_colours(frames, brightness, contrast, saturation)
+        if self.hue:
+            turn = torch.empty(()).uniform_(-self.hue, self.hue, generator=rng).item()
+            frames = F.adjust_hue(frames, turn)
         return frames
 
 
-def training(size: int, *, min_scale: float, flip: bool, color_jitter: float) -> Augmentation:
-    """Return the augmentation of a run."""
-    return Training(size, tuple(scale for scale in SCALES if scale >= min_scale), flip, color_jitter)
+def training(
+    size: int,
+    *,
+    min_scale: float,
+    flip: bool,
+    color_jitter: float,
+    shape: str = "square",
+    hue: float = 0.0,
+) -> Augmentation:
+    """Return the augmentation of a run; the settings are those of TrainConfig."""
+    scales = tuple(scale for scale in SCALES if scale >= min_scale)
+    return Training(size, scales, shape, flip, color_jitter, hue)
 
 
 def evaluation(size: int) -> View:
@@ -64,6 +79,23 @@ def multi_scale_crop(frames: Tensor, size: int, scales: tuple[float, ...], rng: 
     corners = ((0, 0), (0, right), (down, 0), (down, right), (down // 2, right // 2))
     top, left = corners[int(torch.randint(len(corners), (), generator=rng))]
     resized: Tensor = F.resized_crop(frames, top, left, side, side, [size, size], antialias=True)
+    return resized
+
+
+def free_crop(frames: Tensor, size: int, scales: tuple[float, ...], rng: torch.Generator) -> Tensor:
+    """Cut a rectangle anywhere, each side of a random scale of the short side, and resize it to (size, size).
+
+    The scale and aspect jitter of Wang et al., 2016, sec. 3.2, as MoCrop's training code has it: any two
+    scales go together, since none is twice another, and the place is uniform.
+    """
+    height, width = frames.shape[-2:]
+    base = min(height, width)
+    down, across = (
+        max(1, round(scales[int(torch.randint(len(scales), (), generator=rng))] * base)) for _ in "hw"
+    )
+    top = int(torch.randint(height - down + 1, (), generator=rng))
+    left = int(torch.randint(width - across + 1, (), generator=rng))
+    resized: Tensor = F.resized_crop(frames, top, left, down, across, [size, size], antialias=True)
     return resized
 
 

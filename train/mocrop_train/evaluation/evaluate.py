@@ -50,12 +50,13 @@ def predict(
     network.eval()
     at_once = settings.batch_size * settings.segments
     found = []
-    for batch in track(batches, label, len(batches)):
-        parts = []
-        for frames in torch.split(batch.frames, at_once):
-            with device.autocast(settings, where):
-                parts.append(network(frames.to(where, non_blocking=True)).float().cpu())
-        found.append(clip_logits(torch.cat(parts), batch.counts))
+    with device.shortages_told(settings, f"evaluation of {label}"):
+        for batch in track(batches, label, len(batches)):
+            parts = []
+            for frames in torch.split(batch.frames, at_once):
+                with device.autocast(settings, where):
+                    parts.append(network(frames.to(where, non_blocking=True)).float().cpu())
+            found.append(clip_logits(torch.cat(parts), batch.counts))
     return torch.cat(found)
 
 
@@ -167,7 +168,7 @@ def load(path: Path, options: dict[str, Any] | None = None) -> Loaded:
     settings = config.evaluated(saved["config"], options or {})
     where = device.prepare(settings)
     model = build_model(settings, len(saved["classes"]), load=False)
-    model.load_state_dict(saved["model"])
+    model.load_state_dict(checkpoint.weights(saved))
     return Loaded(path, saved, settings, where, model.to(where))
 
 

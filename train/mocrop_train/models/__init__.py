@@ -16,9 +16,10 @@ _STD = (0.229, 0.224, 0.225)
 
 
 class FrameClassifier(nn.Module):
-    """Backbone and linear head; takes uint8 RGB frames (n, 3, height, width), returns logits (n, classes).
+    """Backbone and linear head; takes RGB frames (n, 3, height, width), returns logits (n, classes).
 
-    The mean and deviation of ImageNet are applied inside, so no caller can forget them.
+    Frames are uint8, or floats of the same range, 0 to 255, such as blends of frames. The mean and deviation
+    of ImageNet are applied inside, so no caller can forget them.
     """
 
     mean: Tensor
@@ -33,14 +34,14 @@ class FrameClassifier(nn.Module):
         self.register_buffer("std", 255 * torch.tensor(_STD).view(1, 3, 1, 1), persistent=False)
 
     def features(self, frames: Tensor) -> Tensor:
-        """Return the pooled features of uint8 frames, (n, width of the backbone)."""
-        pixels = frames.contiguous(memory_format=torch.channels_last).float()
+        """Return the pooled features of frames, (n, width of the backbone)."""
+        pixels = frames.to(torch.float32, copy=True, memory_format=torch.channels_last)
         # in place: a batch of floats is large, and so is the time it takes to be given new memory
         features: Tensor = self.backbone(pixels.sub_(self.mean).div_(self.std))
         return features
 
     def forward(self, frames: Tensor) -> Tensor:
-        """Return the logits of uint8 frames."""
+        """Return the logits of frames."""
         logits: Tensor = self.head(self.features(frames))
         return logits
 

@@ -12,7 +12,7 @@ from torch import Tensor, nn
 
 from mocrop_train.errors import TrainError
 from mocrop_train.progress import log
-from mocrop_train.run.checkpoint import read_tensors
+from mocrop_train.run import checkpoint
 
 _KEYS_SHOWN = 8
 
@@ -66,11 +66,13 @@ def _read(path: Path, model: nn.Module, head: str) -> dict[str, Tensor]:
     if not path.is_file():
         raise TrainError(f"--weights {path}: no such file; give a file, imagenet or none")
     try:
-        body: Any = load_file(path) if path.suffix == ".safetensors" else read_tensors(path)
+        body: Any = load_file(path) if path.suffix == ".safetensors" else checkpoint.read_tensors(path)
     except SafetensorError as error:
         raise TrainError(f"--weights {path}: not a file of plain tensors: {error}") from error
     except TrainError as error:
         raise TrainError(f"--weights {path}: {error}") from error
+    if isinstance(body, dict) and body.get("format") == checkpoint.FORMAT:
+        body = body.get("ema") or body
     while isinstance(body, dict) and not _is_state(body):
         nested = body.get("model", body.get("state_dict"))
         if nested is None:

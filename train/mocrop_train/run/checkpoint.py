@@ -14,12 +14,13 @@ from mocrop_manifests.files import publish
 from mocrop_train.errors import TrainError, printable
 
 FORMAT = "mocrop-checkpoint"
-VERSION = 1
-_PARTS: dict[str, type] = {
-    **dict.fromkeys(("model", "optimizer", "scaler", "rng", "config"), dict),
-    **dict.fromkeys(("epoch", "step", "best"), int),
-    **dict.fromkeys(("history", "classes"), list),
-    "shards": str,
+VERSION = 2
+_PARTS: dict[str, tuple[type, ...]] = {
+    **dict.fromkeys(("model", "optimizer", "scaler", "rng", "sums", "config"), (dict,)),
+    **dict.fromkeys(("epoch", "step", "batch", "best"), (int,)),
+    **dict.fromkeys(("history", "classes"), (list,)),
+    "ema": (dict, type(None)),
+    **dict.fromkeys(("shards", "selected_on"), (str,)),
 }
 
 
@@ -40,27 +41,38 @@ def keep_as(path: Path, copy: Path) -> None:
             shutil.copyfile(path, temporary)
 
 
-def load(path: Path) -> dict[str, Any]:
-    """Read a checkpoint to the CPU, tensors and plain values only; raises TrainError if it is not one."""
+def load(path: Path, *, mapped: bool = False) -> dict[str, Any]:
+    """Read a checkpoint to the CPU, tensors and plain values only; raises TrainError if it is not one.
+
+    `mapped` leaves the tensors in the file until they are looked at.
+    """
     if not path.exists():
         raise TrainError(f"{path}: no such checkpoint")
     try:
-        body = read_tensors(path)
+        body = read_tensors(path, mapped=mapped)
     except TrainError as error:
         raise TrainError(f"{path}: not a readable checkpoint: {error}") from error
     if not isinstance(body, dict) or body.get("format") != FORMAT:
         raise TrainError(f"{path}: not a checkpoint of mocrop-train")
     if body.get("version") != VERSION:
         raise TrainError(f"{path}: checkpoint version {body.get('version')!r}; this release reads {VERSION}")
-    for name, kind in _PARTS.items():
-        if not isinstance(body.get(name), kind):
-            raise TrainError(f"{path}: not a whole checkpoint: {name} is missing, or is no {kind.__name__}")
+    for name, kinds in _PARTS.items():
+        if name not in body or not isinstance(body[name], kinds):
+            raise TrainError(
+                f"{path}: not a whole checkpoint: {name} is missing, or is no {kinds[0].__name__}"
+            )
     if not all(isinstance(name, str) for name in body["classes"]):
         raise TrainError(f"{path}: not a whole checkpoint: classes are not all texts")
     return body
 
 
-def read_tensors(path: Path) -> Any:
+def weights(body: dict[str, Any]) -> dict[str, torch.Tensor]:
+    """Return what a checkpoint is evaluated with, a state dict: the averaged weights if there are any."""
+    found: dict[str, torch.Tensor] = body["model"] if body["ema"] is None else body["ema"]
+    return found
+
+
+def read_tensors(path: Path, *, mapped: bool = False) -> Any:
     """Read a file of torch.save to the CPU: tensors and plain values, never code.
 
     Raises TrainError, which does not name the file, for one that is damaged or holds anything else.
@@ -68,7 +80,7 @@ def read_tensors(path: Path) -> Any:
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", UserWarning)  # on damaged bytes torch guesses at their pickle
-            return torch.load(path, "cpu", weights_only=True)
+            return torch.load(path, "cpu", weights_only=True, mmap=mapped)
     except Exception as error:  # damaged bytes make torch's unpickler fail in every way there is
         reason = str(error).strip().partition("\n")[0] or type(error).__name__
         raise TrainError(f"not a file of plain tensors: {reason}") from error

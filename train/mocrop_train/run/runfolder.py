@@ -17,13 +17,23 @@ from mocrop_manifests import DatasetIndex, __version__
 from mocrop_manifests.files import publish_text
 
 from mocrop_train.config import TrainConfig
+from mocrop_train.data.splits import Selection
+from mocrop_train.errors import TrainError
 
 
-def write_config(path: Path, config: TrainConfig, index: DatasetIndex) -> None:
-    """Write the resolved settings, the shard set and the versions that made the run."""
+def write_config(
+    path: Path, config: TrainConfig, index: DatasetIndex, shards: Path, selection: Selection
+) -> None:
+    """Write the resolved settings, the shard set at `shards`, what selects the epoch, and the versions."""
     body = {
         "config": dataclasses.asdict(config),
-        "shards": {"name": index.name, "crops": index.crops, "classes": index.classes},
+        "shards": {
+            "name": index.name,
+            "path": str(shards.resolve()),
+            "crops": index.crops,
+            "classes": index.classes,
+        },
+        "selection": dataclasses.asdict(selection),
         "versions": {
             "mocrop": __version__,
             "python": platform.python_version(),
@@ -46,3 +56,17 @@ def write_log(path: Path, history: list[dict[str, float]]) -> None:
         for row in history
     )
     publish_text(path, out.getvalue())
+
+
+def read_log(path: Path) -> list[dict[str, float]]:
+    """Read what write_log wrote, without empty cells; raises TrainError that names a line that is no row."""
+    with path.open(encoding="utf-8", newline="") as stream:
+        lines = csv.DictReader(stream)
+        try:
+            return [_row(line) for line in lines]
+        except (TypeError, ValueError, csv.Error):
+            raise TrainError(f"{path}: line {lines.line_num} is no row of numbers") from None
+
+
+def _row(line: dict[str, str]) -> dict[str, float]:
+    return {name: int(text) if name == "epoch" else float(text) for name, text in line.items() if text != ""}

@@ -1,46 +1,86 @@
-"""The state of a run: made new, saved after every epoch, restored to the bit."""
+"""The state of a run: made new, saved between any two steps, restored to the bit."""
 
 from __future__ import annotations
 
+import copy
 import dataclasses
 import hashlib
+import math
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import torch
 from mocrop_manifests import DatasetIndex
+from torch import Tensor, nn
 
 from mocrop_train.config import TrainConfig
+from mocrop_train.data.splits import LAST
 from mocrop_train.errors import TrainError
 from mocrop_train.models import FrameClassifier, build_model
-from mocrop_train.run import checkpoint
+from mocrop_train.run import checkpoint, device, optim
+
+
+def no_sums() -> dict[str, float]:
+    """Return the sums of an epoch that has not begun.
+
+    loss, right: over the clips seen. seconds: of its training so far; waited: those spent waiting for data.
+    """
+    return dict.fromkeys(("loss", "right", "seen", "seconds", "waited"), 0.0)
 
 
 @dataclass(slots=True)
 class State:
     """All that changes in training, and so all that a checkpoint must hold.
 
-    epoch and step count what is done; best is the epoch, from 1, that best.pt holds; history has one row
-    per epoch. The learning rate follows from step alone.
+    network: what is trained and called: the model or its head, perhaps compiled; averaged: the moving average
+    of the model, if there is one. epoch, step and batch count what is done: epochs of the run, steps of
+    the run, batches of the epoch; sums are those of the epoch. best is the epoch, from 1, that best.pt
+    holds; history has one row per epoch. The learning rate and all draws but dropout's follow from these
+    counts alone.
     """
 
     model: FrameClassifier
+    network: nn.Module
+    averaged: FrameClassifier | None
     optimizer: torch.optim.Optimizer
     scaler: torch.amp.GradScaler
     where: torch.device
+    frozen: bool
     epoch: int = 0
     step: int = 0
+    batch: int = 0
+    sums: dict[str, float] = field(default_factory=no_sums)
     best: int = 0
     history: list[dict[str, float]] = field(default_factory=list)
 
+    def part(self, model: FrameClassifier) -> nn.Module:
+        """Return what of a model is fed: with a frozen backbone the head, which takes features."""
+        return model.head if self.frozen else model
 
-def identity(shards: Path, index: DatasetIndex, config: TrainConfig) -> dict[str, Any]:
-    """Return what makes a run this run and no other: shards (by hash), classes, settings."""
+    def end_epoch(self, row: dict[str, float]) -> None:
+        """Note what is said of an epoch, and begin the next one."""
+        self.history.append(row)
+        self.epoch, self.batch, self.sums = self.epoch + 1, 0, no_sums()
+
+    def in_words(self) -> str:
+        """Return how the epoch goes: its mean loss so far, and the learning rate of the last step."""
+        loss = self.sums["loss"] / max(1, self.sums["seen"])
+        return f"loss {loss:.3f}, lr {self.optimizer.param_groups[0]['lr']:.2g}"
+
+    @property
+    def evaluated(self) -> nn.Module:
+        """What is to be evaluated: the average, where there is one."""
+        return self.part(self.model if self.averaged is None else self.averaged)
+
+
+def identity(shards: Path, index: DatasetIndex, config: TrainConfig, selected_on: str) -> dict[str, Any]:
+    """Return what makes a run this run and no other: shards (by hash), classes, settings, how it selects."""
     return {
         "shards": hashlib.sha256((shards / "dataset.json").read_bytes()).hexdigest(),
         "classes": index.classes,
         "config": dataclasses.asdict(config),
+        "selected_on": selected_on,
     }
 
 
@@ -48,32 +88,40 @@ def start(config: TrainConfig, classes: int, where: torch.device, *, load: bool 
     """Return the state before the first step, a function of config and seed; `load` pretrained weights."""
     torch.manual_seed(config.seed)
     model = build_model(config, classes, load=load).to(where)
-    trained = [parameter for parameter in model.parameters() if parameter.requires_grad]
-    groups: list[dict[str, Any]] = [
-        {"params": [p for p in trained if p.ndim > 1], "weight_decay": config.weight_decay},
-        {"params": [p for p in trained if p.ndim <= 1], "weight_decay": 0.0},
-    ]
-    optimizer: torch.optim.Optimizer = (
-        torch.optim.AdamW(groups, config.peak_lr)
-        if config.optimizer == "adamw"
-        else torch.optim.SGD(groups, config.peak_lr, momentum=0.9)
+    return State(
+        model=model,
+        network=device.compiled(model.head if config.freeze else model, config, where),
+        averaged=None if config.ema is None else copy.deepcopy(model).requires_grad_(False),
+        optimizer=optim.optimizer(model, config),
+        scaler=torch.amp.GradScaler(where.type, enabled=config.amp == "fp16"),
+        where=where,
+        frozen=config.freeze,
     )
-    scaler = torch.amp.GradScaler(where.type, enabled=config.amp == "fp16")
-    return State(model, optimizer, scaler, where)
 
 
 def save(state: State, path: Path, run: dict[str, Any]) -> None:
-    """Write a checkpoint; `run` is its identity."""
+    """Write a checkpoint between two steps; `run` is its identity.
+
+    It is said to be selected only if its weights are: those of another epoch than the best are the last ones.
+    Raises TrainError, and leaves the last checkpoint, if a weight is no finite number.
+    """
+    weights = state.model.state_dict()
+    _refuse_broken(state, weights, path)
     body = {
-        "model": state.model.state_dict(),
+        "model": weights,
+        "ema": None if state.averaged is None else state.averaged.state_dict(),
         "optimizer": state.optimizer.state_dict(),
         "scaler": state.scaler.state_dict(),
         "rng": _rng(state.where),
         "epoch": state.epoch,
         "step": state.step,
+        "batch": state.batch,
+        "sums": state.sums,
         "best": state.best,
         "history": state.history,
     }
+    if state.best != state.epoch or state.batch:
+        run = {**run, "selected_on": LAST}
     checkpoint.save(path, {**body, **run})
 
 
@@ -86,17 +134,31 @@ def restore(state: State, path: Path, run: dict[str, Any]) -> None:
             f"{path}: trained on other shards (dataset.json differs); start anew with another --out"
         )
     state.model.load_state_dict(saved["model"])
+    if state.averaged is not None:
+        state.averaged.load_state_dict(saved["ema"])
     state.optimizer.load_state_dict(saved["optimizer"])
     state.scaler.load_state_dict(saved["scaler"])
     torch.set_rng_state(saved["rng"]["cpu"])
     if state.where.type == "cuda" and "cuda" in saved["rng"]:
         torch.cuda.set_rng_state(saved["rng"]["cuda"])
-    state.epoch, state.step, state.best = saved["epoch"], saved["step"], saved["best"]
-    state.history = saved["history"]
+    for name in ("epoch", "step", "batch", "sums", "best", "history"):
+        setattr(state, name, saved[name])
 
 
-def _rng(where: torch.device) -> dict[str, torch.Tensor]:
-    # the order, the frames and the augmentation have seeds of their own; these are for dropout
+def _refuse_broken(state: State, weights: dict[str, Tensor], path: Path) -> None:
+    floats = [value for value in weights.values() if value.is_floating_point()]
+    if math.isfinite(nn.utils.get_total_norm(floats, math.inf).item()):
+        return
+    names = [name for name, value in weights.items() if not value.isfinite().all()]
+    kept = f"; {path} keeps the state before" if path.exists() else ""
+    raise TrainError(
+        f"epoch {state.epoch + 1}, step {state.step}: {len(names)} weights hold nan or inf ({names[0]} "
+        f"first); start anew with a lower --lr or --clip-grad 1{kept}"
+    )
+
+
+def _rng(where: torch.device) -> dict[str, Tensor]:
+    # the order, the frames, the augmentation and mixup have seeds of their own; these are for dropout
     states = {"cpu": torch.get_rng_state()}
     if where.type == "cuda":
         states["cuda"] = torch.cuda.get_rng_state()

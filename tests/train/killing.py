@@ -1,0 +1,60 @@
+"""Runs of mocrop-train that die where they are told to, each in a process of its own.
+
+    python -m tests.train.killing PLAN.json
+
+PLAN.json is a list of runs, one after the other: their `arguments`, and `deaths`: [signal, module, function,
+number, times] sends so many signals before that call of that function, counted from 1. The processes are
+forks of one that has imported torch, which takes longest; how each ended is printed, as os.waitpid tells it.
+"""
+
+from __future__ import annotations
+
+import importlib
+import json
+import os
+import signal
+import sys
+from pathlib import Path
+from typing import Any
+
+
+def arm(name: str, module: str, function: str, number: int, times: int) -> None:
+    """Let this process, and all of its group, get a signal before a certain call."""
+    home = importlib.import_module(module)
+    whole = getattr(home, function)
+    calls = 0
+
+    def deadly(*arguments: Any, **options: Any) -> Any:
+        nonlocal calls
+        calls += 1
+        if calls == number:
+            for _ in range(times):
+                os.killpg(0, signal.Signals[name])
+        return whole(*arguments, **options)
+
+    setattr(home, function, deadly)
+
+
+def run(arguments: list[str], deaths: list[list[Any]]) -> None:
+    """Run mocrop-train, as a shell would: in a group of its own."""
+    from mocrop_train.cli import main
+
+    os.setpgid(0, 0)
+    for death in deaths:
+        arm(*death)
+    main(arguments)
+
+
+def main() -> None:
+    """Run the plan."""
+    importlib.import_module("mocrop_train.loop")
+    for entry in json.loads(Path(sys.argv[1]).read_text()):
+        child = os.fork()
+        if not child:
+            run(entry["arguments"], entry["deaths"])
+            os._exit(99)  # main has exited before
+        print(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]), flush=True)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,114 @@
+"""A run that is killed or asked to stop goes on to the bit, wherever it was."""
+
+from __future__ import annotations
+
+import csv
+import json
+import os
+import random
+import subprocess
+import sys
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from mocrop_train.run import checkpoint
+
+# one step of two batches, the last of one short batch: 4 steps an epoch
+TRAIN, EPOCHS = 26, 3
+HARD = (
+    *("--model", "mobilenet_v2", "--epochs", EPOCHS, "--batch-size", 4, "--segments", 2, "--device", "cpu"),
+    *("--accumulate", 2, "--dropout", 0.3, "--mixup", 0.4, "--ema", 0.9, "--clip-grad", 5, "--lr", 0.003),
+    *("--threads", 1, "--quiet"),
+)
+TIMES = ("seconds", "wait", "clips_per_second")
+STEP, BATCH = ("mocrop_train.run.optim", "set_lr"), ("mocrop_train.data.mixing", "mix")
+BEST, LOG = ("mocrop_train.run.checkpoint", "keep_as"), ("mocrop_train.run.runfolder", "write_log")
+PUBLISHED, VALIDATED = ("mocrop_manifests.files", "put"), ("mocrop_train.evaluation.evaluate", "clip_logits")
+
+
+def death(at: tuple[str, str], number: int, name: str = "SIGKILL", times: int = 1) -> list[Any]:
+    return [name, *at, number, times]
+
+
+class Runs:
+    """Runs of mocrop-train on one shard set; those of a call share one interpreter."""
+
+    def __init__(self, folder: Path, shards: Path) -> None:
+        self.folder = folder
+        self.shards = shards
+        self._plan: list[dict[str, Any]] = []
+
+    def add(self, out: str, *arguments: object, deaths: Sequence[list[Any]] = ()) -> None:
+        # one name for all run folders: it is in predictions.json
+        whole = ["--shards", self.shards, "--out", self.out(out), *arguments]
+        self._plan.append({"arguments": [str(part) for part in whole], "deaths": list(deaths)})
+
+    def out(self, name: str) -> Path:
+        return self.folder / name / "run"
+
+    def ended(self) -> tuple[list[int], list[str]]:
+        """Carry out what was added; return how the runs ended, and the lines on stderr."""
+        plan = self.folder / "plan.json"
+        plan.write_text(json.dumps(self._plan))
+        self._plan = []
+        done = subprocess.run(
+            [sys.executable, "-m", "tests.train.killing", plan],
+            capture_output=True,
+            text=True,
+            check=True,
+            env={**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, sys.path))},
+            cwd=Path(__file__).parents[2],
+        )
+        return [int(line) for line in done.stdout.splitlines() if line.lstrip("-").isdigit()], [
+            line for line in done.stderr.splitlines() if line.strip()
+        ]
+
+    def results(self, name: str) -> dict[str, Any]:
+        """Return all that must not depend on an interruption."""
+        out = self.out(name)
+        found: dict[str, Any] = {}
+        for file in ("last.pt", "best.pt"):
+            body = checkpoint.load(out / file)
+            found[file] = {key: body[key] for key in ("model", "ema", "optimizer", "rng", "epoch", "step")}
+        with (out / "log.csv").open() as stream:
+            rows = list(csv.DictReader(stream))
+        found["log"] = [{key: value for key, value in row.items() if key not in TIMES} for row in rows]
+        found["predictions"] = (out / "predictions.json").read_text()
+        return found
+
+
+def same(a: Any, b: Any) -> bool:
+    """Say whether two nests of tensors and plain values are equal, tensors to the bit."""
+    if isinstance(a, torch.Tensor):
+        return isinstance(b, torch.Tensor) and torch.equal(a, b)
+    if isinstance(a, Mapping):
+        return a.keys() == b.keys() and all(same(a[key], b[key]) for key in a)
+    if isinstance(a, (list, tuple)):
+        return len(a) == len(b) and all(map(same, a, b))
+    return bool(a == b)
+
+
+@pytest.fixture
+def runs(toys: Any, tmp_path: Path) -> Runs:
+    return Runs(tmp_path, toys.write(clips=toys.clips(train=TRAIN, val=6, test=6)))
+
+
+def test_a_run_killed_again_and_again_ends_as_one_that_was_not(runs: Runs) -> None:
+    rng = random.Random(6)
+    runs.add("whole", *HARD)
+    # saved at every step, or at the end of epochs only; the settings of the machine change on the way
+    often, seldom = ("--save-every", 1e-9), ("--save-every", 0)
+    runs.add("cut", *HARD, *often, deaths=[death(STEP, rng.randint(2, 4))])
+    runs.add("cut", "--resume", "--workers", 2, "--quiet", deaths=[death(BATCH, rng.randint(2, 6))])
+    runs.add("cut", "--resume", "--quiet", deaths=[death(BEST, 1)])
+    runs.add("cut", "--resume", *seldom, "--quiet", deaths=[death(STEP, rng.randint(1, 4))])
+    runs.add("cut", "--resume", *often, "--quiet", deaths=[death(PUBLISHED, rng.randint(2, 5))])
+    runs.add("cut", "--resume", "--quiet", deaths=[death(LOG, 1)])
+    runs.add("cut", "--resume", "--workers", 0, "--quiet", deaths=[death(VALIDATED, rng.randint(9, 10))])
+    runs.add("cut", "--resume", "--quiet")
+    codes, lines = runs.ended()
+    assert codes == [0, *[-9] * 7, 0], lines
+    assert same(runs.results("cut"), runs.results("whole"))

@@ -1,0 +1,62 @@
+"""Being asked to stop: a signal ends a run where it can go on from, a second one at once."""
+
+from __future__ import annotations
+
+import contextlib
+import signal
+import threading
+from collections.abc import Iterator
+from types import FrameType
+from typing import Any
+
+from mocrop_train.errors import InterruptionError
+
+
+class Stop:
+    """While the context is open, SIGINT and SIGTERM are a wish, which `asked` tells of.
+
+    After the first one the system's own handling is back, so the second ends the process, whatever it does.
+    A signal that was ignored before, as in the background of a shell, stays so; outside the main thread
+    nothing is changed.
+    """
+
+    def __init__(self) -> None:
+        self.asked = False
+        self._at_once = False
+        self._before: dict[signal.Signals, Any] = {}
+
+    def __enter__(self) -> Stop:
+        if threading.current_thread() is threading.main_thread():
+            for number in (signal.SIGINT, signal.SIGTERM):
+                if signal.getsignal(number) is not signal.SIG_IGN:
+                    self._before[number] = signal.signal(number, self._receive)
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        for number, handler in self._before.items():
+            signal.signal(number, handler)
+
+    @contextlib.contextmanager
+    def at_once(self) -> Iterator[None]:
+        """Raise InterruptionError in the middle of what is done here, where nothing is lost by it."""
+        if self.asked:
+            raise InterruptionError
+        self._at_once = True
+        try:
+            yield
+        finally:
+            self._at_once = False
+
+    def _receive(self, number: int, frame: FrameType | None) -> None:
+        del number, frame
+        for known in self._before:
+            signal.signal(known, signal.SIG_DFL)
+        self.asked = True
+        if self._at_once:
+            raise InterruptionError
+
+
+def left_to_the_parent(worker: int) -> None:
+    """Let a process that reads go on when Ctrl-C reaches all: the one that trains will end it."""
+    del worker
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
