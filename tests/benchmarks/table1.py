@@ -56,7 +56,7 @@ DEMO_SCENES = "1-6"
 SCRATCH = Backbone("resnet18", "resnet18", "none", "scratch")
 FINE_TUNING: dict[str, Any] = {"lr": 1e-4, "amp": "bf16"}
 """As in the example of `mocrop-train --help`."""
-DEMO: dict[str, Any] = {"epochs": 40, "batch_size": 8, "segments": 2, "min_scale": 0.875}
+DEMO: dict[str, Any] = {"epochs": 40, "val_share": 0.0, "batch_size": 8, "segments": 2, "min_scale": 0.875}
 """As in tests/demo.sh."""
 
 
@@ -75,16 +75,20 @@ def ucf101(arguments: argparse.Namespace, run: RunSettings) -> Iterator[Part]:
         "official split 1": [design.held_out("split1", clips.clips, design.OFFICIAL)],
     }
     for backbone in found:
-        tester, how = ucf101_tester(bench, backbone, arguments)
+        tester, how = ucf101_tester(bench, backbone, arguments, run)
         for protocol, divisions in protocols.items():
             tested = sum(len(division.tested) for division in divisions)
             about = f"{how} {tested} tested clips of {len(clips.clips)} in {groups} groups."
             yield bench.part(tester, backbone, protocol, divisions, about)
 
 
-def ucf101_tester(bench: Bench, backbone: Backbone, arguments: argparse.Namespace) -> tuple[Tester, str]:
+def ucf101_tester(
+    bench: Bench, backbone: Backbone, arguments: argparse.Namespace, run: RunSettings
+) -> tuple[Tester, str]:
     """Return what trains and tests a backbone on the UCF101 clips, and how in words."""
-    base = TrainConfig(model=backbone.model, weights=backbone.weights, threads=arguments.threads)
+    base = TrainConfig(
+        model=backbone.model, weights=backbone.weights, threads=arguments.threads, val_share=0.0
+    )
     if arguments.fine_tune:
         runs = arguments.work / "runs" / bench.clips.name / f"{backbone.name}-{backbone.digest}"
         tuned = dataclasses.replace(base, **FINE_TUNING)
@@ -92,7 +96,10 @@ def ucf101_tester(bench: Bench, backbone: Backbone, arguments: argparse.Namespac
     frozen = dataclasses.replace(base, freeze=True, amp=arguments.amp)
     features = arguments.work / "features" / f"{backbone.name}-{backbone.digest}-{arguments.amp}"
     how = f"Frozen, linear heads, features in {'float32' if arguments.amp == 'off' else arguments.amp}."
-    return FrozenTester(dict(bench.made), bench.classes, frozen, features), how
+    jobs = worker_count(run)
+    if jobs > 1:
+        frozen = dataclasses.replace(frozen, threads=1)
+    return FrozenTester(dict(bench.made), bench.classes, frozen, features, jobs), how
 
 
 def demo(arguments: argparse.Namespace, run: RunSettings) -> Iterator[Part]:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import dataclasses
+import functools
 from collections.abc import Collection
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,7 +16,8 @@ from mocrop_train.config import TrainConfig
 from mocrop_train.data.features import CachedFeatures, cache_features
 from mocrop_train.data.loading import ClipFrames
 from mocrop_train.data.shards import ClipEntry
-from mocrop_train.models import FrameClassifier
+from mocrop_train.models import FrameClassifier, build_model
+from mocrop_train.run import device
 from torch import Tensor
 
 
@@ -31,17 +34,16 @@ class SetFeatures:
         return CachedFeatures([self.clips[n] for n in kept], [self.features[n] for n in kept])
 
 
-def set_features(
-    shards: Path, model: FrameClassifier, config: TrainConfig, where: torch.device, folder: Path
-) -> SetFeatures:
+def set_features(shards: Path, classes: int, config: TrainConfig, folder: Path) -> SetFeatures:
     """Return the features of every clip of a set; what is not in `folder` yet is computed and kept there.
 
     The file is named after the index of the set: other pictures have other features.
     """
-    index = read_dataset(shards)
-    source = ClipFrames(shards, index, "train")
+    source = ClipFrames(shards, read_dataset(shards), "train")
     kept = folder / f"{shards.name}-{sha256(shards / 'dataset.json')[:12]}.npz"
     if not kept.exists():
+        where = device.prepare(config)
+        model = _backbone(dataclasses.replace(config, input_size=None), classes).to(where)
         cached = cache_features(model, source, config, where, label=shards.name, mirrored=True)
         every = [cached.read(n, range(clip.frames)).numpy() for n, clip in enumerate(source.clips)]
         with publish(kept) as temporary, temporary.open("wb") as stream:
@@ -50,3 +52,9 @@ def set_features(
         features = torch.from_numpy(body["features"])
     parts = torch.split(features, [clip.frames for clip in source.clips])
     return SetFeatures(list(source.clips), list(parts))
+
+
+@functools.lru_cache(maxsize=1)
+def _backbone(config: TrainConfig, classes: int) -> FrameClassifier:
+    """Return the network of a config; it takes pictures of any size."""
+    return build_model(config, classes)

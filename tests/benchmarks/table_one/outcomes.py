@@ -9,6 +9,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Protocol
 
+import joblib
 import numpy as np
 from mocrop_manifests.files import publish_text, sha256
 from mocrop_train.config import ANY_RUN, TrainConfig
@@ -28,9 +29,21 @@ from tests.benchmarks.table_one.design import Cell, Division, Variant, by_traini
 
 
 class Tester(Protocol):
-    """Trains on what a division leaves and tests on what it holds out."""
+    """Trains on what a division leaves and tests on what it holds out; so many at once as `jobs`."""
 
-    sets: dict[Variant, Path]
+    @property
+    def sets(self) -> dict[Variant, Path]:
+        """The folders of the shard sets."""
+        ...
+
+    @property
+    def jobs(self) -> int:
+        """How many processes may call `test` side by side."""
+        ...
+
+    def prepare(self) -> None:
+        """Do what all tests need, once."""
+        ...
 
     def settings(self, train: Variant, seed: int) -> TrainConfig:
         """Return the resolved settings of a training."""
@@ -69,18 +82,31 @@ def predict_cells(
     settings, shard sets and divisions. `advance` is called after each training set and seed.
     """
     files: dict[Cell, list[Path]] = {}
+    missing = []
     for train, tests in by_training(wanted).items():
         for seed in range(seeds):
             names = {test: folder / _name(tester, Cell(train, test), divisions, seed) for test in tests}
-            missing = [test for test, file in names.items() if not file.exists()]
-            if missing:
-                parts = [tester.test(train, missing, division, seed) for division in divisions]
-                for test in missing:
-                    publish_text(names[test], write_predictions(joined([part[test] for part in parts])))
             for test, file in names.items():
                 files.setdefault(Cell(train, test), []).append(file)
-            advance()
+            left = {test: file for test, file in names.items() if not file.exists()}
+            if left:
+                missing.append(joblib.delayed(_predict)(tester, train, left, divisions, seed))
+            else:
+                advance()
+    if missing:
+        tester.prepare()
+    for _ in joblib.Parallel(n_jobs=tester.jobs, return_as="generator_unordered")(missing):
+        advance()
     return files
+
+
+def _predict(
+    tester: Tester, train: Variant, files: dict[Variant, Path], divisions: Sequence[Division], seed: int
+) -> None:
+    """Train on one set with one seed, division by division, and write what is said of the tested sets."""
+    parts = [tester.test(train, list(files), division, seed) for division in divisions]
+    for test, file in files.items():
+        publish_text(file, write_predictions(joined([part[test] for part in parts])))
 
 
 def read_outcome(files: Sequence[Path]) -> Outcome:

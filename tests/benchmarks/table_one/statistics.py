@@ -1,4 +1,4 @@
-"""What the cells say: accuracies with intervals, paired differences, and Holm's correction.
+"""What the cells say: accuracies with intervals, and paired differences as mocrop-compare tests them.
 
 Clips of a group are alike, and so are trainings of a seed: intervals draw both again, whole groups and whole
 seeds.
@@ -11,8 +11,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
-from mocrop_train.evaluation.compare import RESAMPLES, mcnemar
-from numpy.typing import NDArray
+from mocrop_train.evaluation.statistics import bootstrap, holm, sign_flip
 
 from tests.benchmarks.table_one.design import REFERENCES, Cell, Variant, settings_of
 from tests.benchmarks.table_one.outcomes import Outcome
@@ -40,8 +39,8 @@ class Paired:
     """A cell minus its reference, on the same clips and seeds.
 
     difference: of top-1, over all seeds, with its 95 % interval. wins: clips that more seeds have right in
-    the cell than in the reference; losses: the reverse. p: exact two-sided sign test of wins against losses;
-    with one seed that is McNemar's. adjusted: after Holm over the family.
+    the cell than in the reference; losses: the reverse. p: exact two-sided sign-flip test of the clips' gains
+    over all seeds; with one seed that is McNemar's. adjusted: after Holm over the family.
     """
 
     cell: Cell
@@ -60,28 +59,12 @@ def accuracy(outcome: Outcome) -> Accuracy:
     by_seed = right.mean(1)
     return Accuracy(
         top1=float(right.mean()),
-        interval=crossed_interval(right, outcome.groups),
+        interval=bootstrap(right, outcome.groups, seed=_SEED),
         top5=outcome.top5,
         spread=float(by_seed.std(ddof=1)) if len(by_seed) > 1 else 0.0,
         clips=right.shape[1],
         seeds=right.shape[0],
     )
-
-
-def crossed_interval(values: NDArray[np.float64], groups: NDArray[np.int64]) -> tuple[float, float]:
-    """Return the 95 % percentile interval of the mean of `values` (seeds, clips).
-
-    Every draw takes as many groups as there are and, independently, as many seeds, with replacement: the
-    bootstrap of two crossed factors (Owen, "The pigeonhole bootstrap", 2007). It errs on the wide side.
-    """
-    seeds, sizes = len(values), np.bincount(groups)
-    sums = np.stack([np.bincount(groups, weights=row, minlength=len(sizes)) for row in values])
-    rng = np.random.default_rng(_SEED)
-    of_seeds = rng.multinomial(seeds, np.full(seeds, 1 / seeds), size=RESAMPLES)
-    of_groups = rng.multinomial(len(sizes), np.full(len(sizes), 1 / len(sizes)), size=RESAMPLES)
-    means = ((of_seeds @ sums) * of_groups).sum(1) / (seeds * (of_groups @ sizes))
-    low, high = np.quantile(means, (0.025, 0.975)).tolist()
-    return low, high
 
 
 def comparisons(outcomes: Mapping[Cell, Outcome]) -> list[Paired]:
@@ -90,20 +73,6 @@ def comparisons(outcomes: Mapping[Cell, Outcome]) -> list[Paired]:
     found = [_paired(cell, reference, outcomes) for cell, reference in pairs]
     adjusted = holm([one.p for one in found])
     return [dataclasses.replace(one, adjusted=p) for one, p in zip(found, adjusted, strict=True)]
-
-
-def holm(values: Sequence[float]) -> list[float]:
-    """Return p values adjusted so that the chance of any false claim in the family is what they say.
-
-    Holm, "A simple sequentially rejective multiple test procedure", 1979: the smallest counts as often as
-    there are values, the next once less, and none becomes smaller than one before it.
-    """
-    order = np.argsort(values, kind="stable")
-    factors = len(values) - np.arange(len(values))
-    adjusted = np.minimum(1, np.maximum.accumulate(np.asarray(values, float)[order] * factors))
-    found = np.empty(len(values))
-    found[order] = adjusted
-    return list(found.tolist())
 
 
 def _pairs(cells: Sequence[Cell]) -> Iterator[tuple[Cell, Cell]]:
@@ -127,11 +96,17 @@ def _pairs(cells: Sequence[Cell]) -> Iterator[tuple[Cell, Cell]]:
 
 def _paired(cell: Cell, reference: Cell, outcomes: Mapping[Cell, Outcome]) -> Paired:
     ours, theirs = outcomes[cell], outcomes[reference]
-    gain = ours.right.astype(np.float64) - theirs.right
+    gain = ours.right.astype(np.int64) - theirs.right
     total = gain.sum(0)
-    wins, losses = int((total > 0).sum()), int((total < 0).sum())
-    interval = crossed_interval(gain, ours.groups)
-    return Paired(cell, reference, float(gain.mean()), interval, wins, losses, mcnemar(wins, losses))
+    return Paired(
+        cell=cell,
+        reference=reference,
+        difference=float(gain.mean()),
+        interval=bootstrap(gain, ours.groups, seed=_SEED),
+        wins=int((total > 0).sum()),
+        losses=int((total < 0).sum()),
+        p=sign_flip(total),
+    )
 
 
 def by_reference(found: Iterable[Paired]) -> dict[Cell, list[Paired]]:

@@ -19,13 +19,17 @@ from tests.benchmarks.table_one.design import Division, Variant
 from tests.benchmarks.table_one.shardsets import divided
 
 
-@dataclass
+@dataclass(frozen=True)
 class TrainedTester:
     """Trains networks on divided shard sets and tests them; every training has its run folder in `runs`."""
 
     sets: dict[Variant, Path]
     config: TrainConfig
     runs: Path
+    jobs: int = 1
+
+    def prepare(self) -> None:
+        """Do nothing: every training reads its own shards."""
 
     def settings(self, train: Variant, seed: int) -> TrainConfig:
         """Return the resolved settings of a training."""
