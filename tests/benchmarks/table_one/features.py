@@ -15,7 +15,6 @@ from mocrop_manifests.files import publish, sha256
 from mocrop_train.config import TrainConfig
 from mocrop_train.data.features import CachedFeatures, cache_features
 from mocrop_train.data.loading import ClipFrames
-from mocrop_train.data.shards import ClipEntry
 from mocrop_train.models import FrameClassifier, build_model
 from mocrop_train.run import device
 from torch import Tensor
@@ -25,19 +24,27 @@ from torch import Tensor
 class SetFeatures:
     """The clips of a set and the features of each: float32 (frames, views, width), view 1 mirrored."""
 
-    clips: list[ClipEntry]
+    source: ClipFrames
     features: list[Tensor]
 
-    def some(self, clip_ids: Collection[str]) -> CachedFeatures:
+    def tested(self, clip_ids: Collection[str]) -> CachedFeatures:
         """Return the clips among `clip_ids` as the trainer caches a split of them."""
-        kept = [number for number, clip in enumerate(self.clips) if clip.clip_id in clip_ids]
-        return CachedFeatures([self.clips[n] for n in kept], [self.features[n] for n in kept])
+        return self._part([clip.clip_id in clip_ids for clip in self.source.clips])
+
+    def left(self, clip_ids: Collection[str]) -> CachedFeatures:
+        """Return the clips that are not among `clip_ids`."""
+        return self._part([clip.clip_id not in clip_ids for clip in self.source.clips])
+
+    def _part(self, members: list[bool]) -> CachedFeatures:
+        kept = [number for number, member in enumerate(members) if member]
+        return CachedFeatures(self.source.part(kept).clips, [self.features[number] for number in kept])
 
 
+@functools.lru_cache(maxsize=32)
 def set_features(shards: Path, classes: int, config: TrainConfig, folder: Path) -> SetFeatures:
     """Return the features of every clip of a set; what is not in `folder` yet is computed and kept there.
 
-    The file is named after the index of the set: other pictures have other features.
+    The file is named after the index of the set: other pictures have other features. A process reads it once.
     """
     source = ClipFrames(shards, read_dataset(shards), "train")
     kept = folder / f"{shards.name}-{sha256(shards / 'dataset.json')[:12]}.npz"
@@ -51,7 +58,7 @@ def set_features(shards: Path, classes: int, config: TrainConfig, folder: Path) 
     with np.load(kept) as body:
         features = torch.from_numpy(body["features"])
     parts = torch.split(features, [clip.frames for clip in source.clips])
-    return SetFeatures(list(source.clips), list(parts))
+    return SetFeatures(source, list(parts))
 
 
 @functools.lru_cache(maxsize=1)

@@ -52,12 +52,10 @@ class FrozenTester:
     ) -> dict[Variant, Predictions]:
         """Train on the clips that the division leaves, and return what the head says of the others."""
         config, where = self.settings(train, seed), device.prepare(self.config)
-        known = self._of(train)
-        left = known.some({clip.clip_id for clip in known.clips} - division.tested)
-        head = train_head(left, config, len(self.classes), where)
+        head = train_head(self._of(train).left(division.tested), config, len(self.classes), where)
         found = {}
         for variant in tests:
-            held = self._of(variant).some(division.tested)
+            held = self._of(variant).tested(division.tested)
             batches = ondevice.batches(loading.EvalClips(held, plain_view), config, where, workers=0)
             logits = evaluate.predict(head, batches, config, where, str(variant))
             found[variant] = predictions_of(logits, held.clips, self.classes, variant, config, train)

@@ -20,7 +20,8 @@ NOTES = (
     "groups and seeds again. Columns of one training have one checkpoint. `*`: apart from `full` of the",
     "same column, `†`: from `center-square`, p < 0.05 after Holm over all comparisons of the section. wins,",
     "losses: clips that more seeds have right, and fewer, than those of what it is held against; p: exact",
-    "sign-flip test over clips (McNemar's, with one seed). No setting was chosen here; the last epoch counts.",
+    "sign-flip test over clips (McNemar's, with one seed). No setting was chosen on these clips; the last",
+    "epoch counts.",
 )
 _LARGEST = "full-at-the-largest"
 _TRAINED = {"full": "trained on full frames", "own": "trained on the crop it is tested on"}
