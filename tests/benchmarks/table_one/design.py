@@ -53,9 +53,9 @@ class Division:
 def size_pairs(sizes: Sequence[int]) -> list[tuple[int, int]]:
     """Return the pairs of sizes, in training and in the test, that the table shows.
 
-    A size with itself, and each smaller one with the checkpoint of the largest.
+    The checkpoint of the largest, which is the first, at every size, and each smaller one with itself.
     """
-    return [(size, size) for size in sizes] + [(sizes[0], size) for size in sizes[1:]]
+    return [(sizes[0], size) for size in sizes] + [(size, size) for size in sizes[1:]]
 
 
 def cells(crops: Sequence[str], sizes: Sequence[int]) -> list[Cell]:

@@ -24,7 +24,7 @@ NOTES = (
     "epoch counts.",
 )
 _LARGEST = "full-at-the-largest"
-_TRAINED = {"full": "trained on full frames", "own": "trained on the crop it is tested on"}
+_TRAINED = {"full": "trained on full frames", "own": "trained on the crop itself"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,9 +68,13 @@ def table_csv(parts: Sequence[Part]) -> str:
 
 
 def plot(parts: Sequence[Part]) -> bytes:
-    """Return top-1 with its intervals at the largest size as PNG: one line for each crop and training."""
+    """Return top-1 with its intervals at the largest size as PNG: one line for each crop and training.
+
+    Of several protocols of one backbone, the first is shown.
+    """
     lines = []
-    for part in parts:
+    shown = {(part.clips, part.backbone): part for part in reversed(parts)}
+    for part in reversed(shown.values()):
         largest = max(cell.test.size for cell in part.accuracies)
         for trained, sizes, cells in settings_of(list(part.accuracies)):
             if sizes != (largest, largest):
