@@ -189,7 +189,7 @@ class Counting:
             best = 0 if f"{name}:{seed}" in self.wrong.get(test, set()) else label
             scores = [float(best == number) for number in range(3)]
             clips.append(ClipPrediction(name, name.split("-")[1], label, best, scores))
-        return outcomes._scored(clips, shards=str(test), classes=["a", "b", "c"], model="x", checkpoint="y")
+        return outcomes.scored(clips, shards=str(test), classes=["a", "b", "c"], model="x", checkpoint="y")
 
 
 def test_predictions_that_are_there_are_not_made_again(made: dict[Variant, Path], tmp_path: Path) -> None:
@@ -242,7 +242,7 @@ def test_a_clip_is_won_by_the_cell_that_more_seeds_have_right() -> None:
 
 def test_no_pair_is_compared_twice_and_smaller_sizes_with_whole_frames() -> None:
     cells = design.cells(design.CROPS, (224, 192))
-    pairs = [frozenset(pair) for pair in dict.fromkeys(statistics._pairs(cells))]
+    pairs = [frozenset(pair) for pair in dict.fromkeys(statistics.pairs_of(cells))]
     assert len(set(pairs)) == len(pairs)
     whole = Cell(Variant("full", 224), Variant("full", 224))
     small = [cell for cell in cells if cell.test.size == 192]

@@ -141,19 +141,19 @@ def predictions_of(
         for clip, best, shares in rows
     ]
     name = f"{config.model} head on {train}, seed {config.seed}"
-    return _scored(found, shards=str(test), classes=classes, model=config.model, checkpoint=name)
+    return scored(found, shards=str(test), classes=classes, model=config.model, checkpoint=name)
 
 
 def joined(parts: Sequence[Predictions]) -> Predictions:
     """Return the predictions of several divisions as those of one test."""
     first = parts[0]
     clips = [clip for part in parts for clip in part.clips]
-    return _scored(
+    return scored(
         clips, shards=first.shards, classes=first.classes, model=first.model, checkpoint=first.checkpoint
     )
 
 
-def _scored(
+def scored(
     clips: Sequence[ClipPrediction], *, shards: str, classes: list[str], model: str, checkpoint: str
 ) -> Predictions:
     """Return predictions with their accuracies."""

@@ -69,13 +69,13 @@ def accuracy(outcome: Outcome) -> Accuracy:
 
 def comparisons(outcomes: Mapping[Cell, Outcome]) -> list[Paired]:
     """Return every comparison of the table, adjusted as one family."""
-    pairs = dict.fromkeys(_pairs(list(outcomes)))
+    pairs = dict.fromkeys(pairs_of(list(outcomes)))
     found = [_paired(cell, reference, outcomes) for cell, reference in pairs]
     adjusted = holm([one.p for one in found])
     return [dataclasses.replace(one, adjusted=p) for one, p in zip(found, adjusted, strict=True)]
 
 
-def _pairs(cells: Sequence[Cell]) -> Iterator[tuple[Cell, Cell]]:
+def pairs_of(cells: Sequence[Cell]) -> Iterator[tuple[Cell, Cell]]:
     """Yield what is compared with what.
 
     In each part of the table: every crop with `full` and with `center-square`. At smaller sizes also every
