@@ -4,13 +4,13 @@ DEMO ?= demo
 JOBS ?= 0
 BIN := .venv/bin
 
-.PHONY: help demo test test-slow lint bench bench-cost bench-crops bench-presets ablate clean
+.PHONY: help demo test test-slow lint bench bench-cost bench-crops bench-presets ablate table1 clean
 .DEFAULT_GOAL := help
 
 help:  ## show this help
 	@echo "MoCrop: labelled videos in, motion-cropped frame shards and a trained model out"
 	@echo
-	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | awk -F'\t' '{printf "  make %-13s %s\n", $$1, $$2}'
+	@grep -E '^[a-z0-9-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | awk -F'\t' '{printf "  make %-13s %s\n", $$1, $$2}'
 
 .venv/.python:
 	@$(PYTHON) -c 'import sys; v = sys.version_info; sys.exit(0 if v >= (3, 11) else "Python 3.11 or newer is needed, this is %d.%d; try make PYTHON=python3.12" % v[:2])'
@@ -60,6 +60,9 @@ bench-presets: .venv/.dev  ## measure x264 settings: their speed, and what vecto
 ablate: .venv/.dev  ## measure what each part of the methods is worth and costs; writes demo/ablate.json
 	$(BIN)/python -m tests.benchmarks.ablate --demo $(DEMO) --work $(DEMO)/bench-crops --jobs $(JOBS) \
 		--json $(DEMO)/ablate.json
+
+table1: .venv/.dev  ## train and test backbones on every crop at two sizes; writes demo/table1/table1.md, .csv, .png
+	$(BIN)/python -m tests.benchmarks.table1 --demo $(DEMO) --work $(DEMO)/table1 --jobs $(JOBS)
 
 clean:  ## remove the environment, caches and the demo
 	rm -rf .venv $(DEMO) .pytest_cache .mypy_cache .ruff_cache .hypothesis

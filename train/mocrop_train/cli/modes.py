@@ -144,7 +144,7 @@ def other_mode(call: Call) -> Mode | None:
 def _check(given: Sequence[str], needs: Sequence[str], fits: Sequence[str], mode: str) -> None:
     for name in given:
         if name not in fits:
-            homes = [FLAGS[key] for key, mode in MODES.items() if name in (*mode.needs, *mode.takes)]
+            homes = [FLAGS[key] for key, home in MODES.items() if name in (*home.needs, *home.takes)]
             where = _listed([*homes, *([TRAINING] if name in _OF_TRAINING else [])])
             hint = _FOR_TRAINING.get(name, "") if mode == TRAINING else ""
             raise click.UsageError(f"{FLAGS[name]} goes with {where}, not with {mode}{hint}")

@@ -1,0 +1,1 @@
+"""Rooms of table1: its cells, shard sets, features, trainings, statistics and pages."""
