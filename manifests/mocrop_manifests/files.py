@@ -53,8 +53,7 @@ def publish(path: Path) -> Iterator[Path]:
 
 def put(temporary: Path, path: Path) -> None:
     """Give a finished file its name, on the disk too; both are in one folder."""
-    with temporary.open("rb") as stream:
-        os.fsync(stream.fileno())
+    _sync_file(temporary)
     os.replace(temporary, path)
     sync_folder(path.parent)
 
@@ -68,6 +67,39 @@ def publish_bytes(path: Path, content: bytes) -> None:
 def publish_text(path: Path, text: str) -> None:
     """Write a whole UTF-8 file atomically, with the text's own line ends."""
     publish_bytes(path, text.encode())
+
+
+@contextmanager
+def publish_folder(path: Path) -> Iterator[Path]:
+    """Yield a temporary folder beside `path`; on success sync and rename it into place, else remove it.
+
+    It is to hold files only. `path` must not be there, or be an empty folder: else FileExistsError is raised,
+    before the body and after it. What a killed process left under the same name is removed.
+    """
+    _refuse_full(path)
+    make_folder(path.parent)
+    for name in list(_names(path.parent)):
+        number, _, of = name.removeprefix(TEMPORARY).partition("-")
+        if name.startswith(TEMPORARY) and of.endswith(f"-{path.name}") and not _lives(number):
+            remove_files(path.parent / name)
+    temporary = path.parent / f"{TEMPORARY}{os.getpid()}-{threading.get_native_id()}-{path.name}"
+    temporary.mkdir()
+    try:
+        yield temporary
+        for name in _names(temporary):
+            _sync_file(temporary / name)
+        sync_folder(temporary)
+        _refuse_full(path)
+        os.replace(temporary, path)
+        sync_folder(path.parent)
+    finally:
+        with suppress(OSError):
+            remove_files(temporary)
+
+
+def _refuse_full(path: Path) -> None:
+    if path.exists() and (not path.is_dir() or any(path.iterdir())):
+        raise FileExistsError(errno.EEXIST, "there is something already", str(path))
 
 
 def sha256(path: Path) -> str:
@@ -145,6 +177,11 @@ def sync_folder(folder: Path) -> None:
             raise
     finally:
         os.close(descriptor)
+
+
+def _sync_file(path: Path) -> None:
+    with path.open("rb") as stream:
+        os.fsync(stream.fileno())
 
 
 def _lives(number: str) -> bool:

@@ -10,7 +10,8 @@ import signal
 import threading
 import time
 import traceback
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import IO, Any
@@ -94,21 +95,30 @@ def carry_out(work: Work, task: Task) -> Record:
     keep_freed_memory()
     started = time.perf_counter()
     try:
-        record = Record(task.clip_id, task.key, "ok", data=work(*task.arguments), inputs=task.inputs)
+        with clip_faults():
+            record = Record(task.clip_id, task.key, "ok", data=work(*task.arguments), inputs=task.inputs)
     except ClipError as error:
         record = _failure(task, error.code, error.detail)
         record = replace(record, stage=error.stage, data=error.data)
-    except MemoryError:
-        record = _failure(task, "out-of-memory", "the worker ran out of memory")
-    except cv2.error as error:
-        code = "out-of-memory" if error.code == cv2.Error.STS_NO_MEM else "internal"
-        record = _failure(task, code, f"OpenCV: {error.err}")
-    except OSError as error:
-        code = "disk" if error.errno in NOT_WRITTEN else "internal"
-        record = _failure(task, code, f"{error.filename or 'a file'}: {error.strerror or error}")
     except Exception as error:  # noqa: BLE001  a fault of ours in one clip must not cost the others
         record = _failure(task, "internal", f"{type(error).__name__}: {error}")
     return replace(record, seconds=round(time.perf_counter() - started, 4))
+
+
+@contextmanager
+def clip_faults() -> Iterator[None]:
+    """Turn what the system and OpenCV raise in the work on a clip into a ClipError."""
+    try:
+        yield
+    except MemoryError as error:
+        raise ClipError("out-of-memory", "the worker ran out of memory") from error
+    except cv2.error as error:
+        code = "out-of-memory" if error.code == cv2.Error.STS_NO_MEM else "internal"
+        raise ClipError(code, f"OpenCV: {error.err}") from error
+    except OSError as error:
+        code = "disk" if error.errno in NOT_WRITTEN else "internal"
+        detail = f"{error.filename or 'a file'}: {error.strerror or error}"
+        raise ClipError(code, detail) from error
 
 
 def _failure(task: Task, code: str, detail: str) -> Record:

@@ -12,6 +12,7 @@ busy training of ResNet-50 keeps it.
 from __future__ import annotations
 
 import argparse
+import dataclasses
 import json
 import os
 import tempfile
@@ -114,10 +115,22 @@ def training_figures(shards: Path, rounds: int) -> dict[str, dict[str, float]]:
     if not torch.cuda.is_available():
         print("(no GPU: how busy ResNet-50 keeps one is not measured)")
         return found
+    large = TrainConfig(model="resnet50", batch_size=32, amp="bf16", device="cuda")
+    return found | busy_figures(shards, large, rounds=rounds, times=20)
+
+
+def busy_figures(
+    shards: Path, config: TrainConfig, *, rounds: int, times: int
+) -> dict[str, dict[str, float]]:
+    """Measure for both places of decoding how long training waits, and how busy it keeps its device."""
+    found: dict[str, dict[str, float]] = {}
     for decode in ("cpu", "cuda"):
-        large = TrainConfig(model="resnet50", batch_size=32, amp="bf16", device="cuda", decode=decode)
-        busy = gpu_busy(shards, large, rounds=rounds, times=20)
-        found[f"GPU training of ResNet-50, --decode {decode}: share of time busy"] = {"share": busy}
+        decoding = dataclasses.replace(config, decode=decode)
+        options = f"--amp {config.amp} --decode {decode}"
+        name = f"{config.device} training of {config.model}, {options}: share of time"
+        waiting = data_wait(shards, decoding, times=times)
+        busy = gpu_busy(shards, decoding, rounds=rounds, times=times)
+        found |= {f"{name} waiting": {"share": waiting}, f"{name} busy": {"share": busy}}
     return found
 
 

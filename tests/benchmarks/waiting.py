@@ -35,10 +35,14 @@ class Resident:
         return iter([self._batch] * self._count)
 
 
-def data_wait(shards: Path, config: TrainConfig) -> float:
-    """Return the share of an epoch of training that is spent waiting for batches."""
-    run, fed, config = _training(shards, config)
-    _epoch(run, fed, config)
+def data_wait(shards: Path, config: TrainConfig, *, times: int = 1) -> float:
+    """Return the share of an epoch of training that is spent waiting for batches: `wait` of log.csv.
+
+    The epoch goes over the clips of the set `times` times, after one that does not count.
+    """
+    run, fed, config = prepared(shards, config, times)
+    for _ in range(2):  # the first one starts workers and tunes kernels
+        _epoch(run, fed, config)
     return run.sums["waited"] / run.sums["seconds"]
 
 
@@ -47,7 +51,7 @@ def gpu_busy(shards: Path, config: TrainConfig, *, rounds: int, times: int) -> f
 
     `times` is how often the clips of the set are gone over in each of the interleaved rounds.
     """
-    run, fed, config = _training(shards, config, times)
+    run, fed, config = prepared(shards, config, times)
     resident = dataclasses.replace(fed, train=Resident(next(iter(fed.train)), len(fed.train), run.where))
     ratios = []
     for number in range(rounds + 1):
@@ -63,7 +67,11 @@ def _epoch(run: State, fed: Feeds, config: TrainConfig) -> None:
     loop.train_epoch(run, fed, config, lambda: None)
 
 
-def _training(shards: Path, config: TrainConfig, times: int = 1) -> tuple[State, Feeds, TrainConfig]:
+def prepared(shards: Path, config: TrainConfig, times: int = 1) -> tuple[State, Feeds, TrainConfig]:
+    """Return a run over the training clips of a shard set before its first step, and its resolved settings.
+
+    An epoch goes over the clips `times` times.
+    """
     index = read_dataset(shards)
     where = device.prepare(config)
     config = config.resolved(loading.stored_size(shards, index))

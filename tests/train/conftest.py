@@ -16,9 +16,14 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 import torch
+from click.testing import CliRunner, Result
 from mocrop_manifests import DatasetIndex, ShardEntry, write_dataset
+from mocrop_train.cli import main
 from numpy.typing import NDArray
 from PIL import Image
+
+from tests.commands import ok
+from tests.conftest import HOLDOUT
 
 FORMS = [("webdataset", "clip"), ("webdataset", "frame"), ("parquet", "clip"), ("parquet", "frame")]
 
@@ -239,3 +244,40 @@ def form(request: pytest.FixtureRequest) -> dict[str, str]:
     """The four forms a shard set can have."""
     storage, sample = request.param
     return {"storage": storage, "sample": sample}
+
+
+@pytest.fixture(scope="session")
+def film_run(source: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A run of one epoch on shards of real films, in the WORKDIR of which it is a folder; read it only."""
+    return train_on_films(source, tmp_path_factory.mktemp("films"))
+
+
+@pytest.fixture(scope="session")
+def film_export(film_run: Path) -> Path:
+    """The export of its best checkpoint, in all forms; read it only."""
+    pytest.importorskip("onnxruntime", reason="onnxruntime is not installed")
+    pytest.importorskip("onnxscript", reason="onnxscript is not installed")
+    result = call_train("--export", film_run / "export", "--checkpoint", film_run / "best.pt")
+    assert result.stdout.count("same top-1 in 8 of 8 drawn frames") == 2
+    assert result.stderr.split("\n") == [
+        *(f"model.{form}: written and compared" for form in ("pt2", "onnx")),
+        "",
+    ]
+    return film_run / "export"
+
+
+def train_on_films(source: Path, work: Path, how: Sequence[object] = (), *options: object) -> Path:
+    """Make shards of films with options of `mocrop-prep run`, train on them for an epoch, return the run."""
+    ok("run", source, work, *HOLDOUT, "--size", 32, *how)
+    (shards,) = (work / "shards").iterdir()
+    # of all networks the one that is exported soonest, and whose scores differ after an epoch
+    tiny = ("--model", "resnet18", "--epochs", 1, "--batch-size", 2, "--device", "cpu")
+    call_train("--shards", shards, "--out", work / "run", *tiny, *options)
+    return work / "run"
+
+
+def call_train(*arguments: object) -> Result:
+    """Run mocrop-train in this process; anything but success fails the test."""
+    result = CliRunner().invoke(main, [str(argument) for argument in arguments])
+    assert result.exit_code == 0, result.output
+    return result

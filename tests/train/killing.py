@@ -2,10 +2,10 @@
 
     python -m tests.train.killing PLAN.json
 
-PLAN.json is a list of runs, one after the other: their `arguments`; `memory`, how many bytes more than now
-they may ask for; and `deaths`: [signal, module, function, number, times] sends so many signals before that
-call of that function, counted from 1. The processes are forks of one that has imported torch, which takes
-longest; how each ended is printed, as os.waitpid tells it.
+PLAN.json is a list of runs, one after the other: their `arguments` and `environment`; `memory`, how many
+bytes more than now they may ask for; and `deaths`: [signal, module, function, number, times] sends so many
+signals before that call of that function, counted from 1. The processes are forks of one that has imported
+torch, which takes longest; how each ended is printed, as os.waitpid tells it.
 """
 
 from __future__ import annotations
@@ -38,11 +38,14 @@ def arm(name: str, module: str, function: str, number: int, times: int) -> None:
     setattr(home, function, deadly)
 
 
-def run(arguments: list[str], deaths: list[list[Any]], memory: int | None) -> None:
+def run(
+    arguments: list[str], environment: dict[str, str], memory: int | None, deaths: list[list[Any]]
+) -> None:
     """Run mocrop-train, as a shell would: in a group of its own."""
     from mocrop_train.cli import main
 
     os.setpgid(0, 0)
+    os.environ.update(environment)
     if memory is not None:
         pages = int(Path("/proc/self/statm").read_text().split()[0])
         limit = pages * os.sysconf("SC_PAGE_SIZE") + memory
@@ -58,7 +61,7 @@ def main() -> None:
     for entry in json.loads(Path(sys.argv[1]).read_text()):
         child = os.fork()
         if not child:
-            run(entry["arguments"], entry["deaths"], entry["memory"])
+            run(**entry)
             os._exit(99)  # main has exited before
         print(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]), flush=True)
 

@@ -151,17 +151,27 @@ def test_one_checkpoint_on_two_sets_is_told_and_so_is_another_network(tmp_path: 
     ]
 
 
-@pytest.mark.parametrize(("selected_on", "warned"), [("test", 1), ("val", 0), ("last", 0), ("", 0)])
-def test_a_checkpoint_that_was_chosen_on_these_clips_is_warned_of(
-    tmp_path: Path, selected_on: str, warned: int
+@pytest.mark.parametrize(
+    ("told", "warning"),
+    [
+        ({"selected_on": "test"}, "chosen by its accuracy on split test"),
+        ({"split": "val", "selected_on": "val"}, "chosen by its accuracy on split val"),
+        ({"split": "train", "selected_on": "val"}, "of split train, from which its network has learned"),
+        ({"selected_on": "val"}, ""),
+        ({"selected_on": "train groups"}, ""),
+        ({"selected_on": "last"}, ""),
+        ({"selected_on": ""}, ""),
+    ],
+)
+def test_an_accuracy_that_is_too_good_is_warned_of(
+    tmp_path: Path, told: dict[str, Any], warning: str
 ) -> None:
-    a = written(tmp_path / "a.json", predictions([True, False]))
-    b = written(tmp_path / "b.json", dataclasses.replace(predictions([True, False]), selected_on=selected_on))
-    warnings = compare(a, b).warnings
-    assert len(warnings) == warned
-    assert all(
-        str(b) in warning and "chosen by its accuracy on split test" in warning for warning in warnings
-    )
+    plain = {**told, "selected_on": ""}
+    a = written(tmp_path / "a.json", dataclasses.replace(predictions([True, False]), **plain))
+    b = written(tmp_path / "b.json", dataclasses.replace(predictions([True, False]), **told))
+    warnings = [line for line in compare(a, b).warnings if line.startswith(str(b))]
+    assert len(warnings) == bool(warning)
+    assert warning in "".join(warnings)
 
 
 def test_classes_are_told_by_how_much_they_gain(tmp_path: Path) -> None:

@@ -224,9 +224,9 @@ def test_a_bare_folder_may_have_an_equals_sign(toys: Any, tmp_path: Path, best: 
     [
         (["--eval", "a=x"], "--eval needs --checkpoint"),
         (["--eval", "a=x", "--checkpoint", "b.pt"], "--eval needs --out"),
-        (["--eval", "a=x", "--shards", "s", "--checkpoint", "b.pt"], "not with --shards"),
-        (["a=x", "--shards", "s"], "unexpected extra argument (a=x); NAME=DIR goes with --eval"),
-        ([], "Missing option '--shards'"),
+        (["--eval", "a=x", "--shards", "s", "--checkpoint", "b.pt"], "and training, not with --eval"),
+        (["a=x", "--shards", "s"], "unexpected extra argument a=x; NAME=DIR goes with --eval"),
+        ([], "training needs --shards"),
         (["--eval-only", "--shards", "s"], "--eval-only needs --checkpoint"),
     ],
 )
@@ -249,6 +249,7 @@ def test_the_numbers_beside_predictions_are_those_of_the_clips(best: Path) -> No
             assert int(count) == len(own)
     told = json.loads((run / "metrics.json").read_text())
     assert (told["top1"], told["nll"], told["clips"]) == (said.top1, said.calibration["nll"], 12)
+    assert sum(each["clips"] for each in told["bins"]) == 12
     for label, one in enumerate(told["classes"]):
         own, called = (
             [clip for clip in said.clips if getattr(clip, field) == label]

@@ -55,7 +55,7 @@ def whole_state() -> dict[str, Any]:
     return {
         "model": {"w": torch.zeros(1)},
         "rng": {"cpu": torch.zeros(1)},
-        **{name: {} for name in ("optimizer", "scaler", "sums", "config")},
+        **{name: {} for name in ("optimizer", "scaler", "sums", "config", "made")},
         **dict.fromkeys(("epoch", "step", "batch", "best"), 1),
         "ema": None,
         "history": [],

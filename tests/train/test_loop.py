@@ -251,18 +251,6 @@ def test_memory_that_runs_out_in_evaluation_is_told_too() -> None:
         evaluate.predict(Greedy(), [batch], config, torch.device("cpu"), "val")
 
 
-def test_a_compiler_that_does_not_work_is_told_before_anything_is_done(
-    toys: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setenv("CXX", str(tmp_path / "no-compiler"))
-    monkeypatch.setenv("TORCHINDUCTOR_CACHE_DIR", str(tmp_path / "cache"))
-    torch.compiler.reset()
-    with pytest.raises(TrainError, match=r"--compile: torch's compiler does not work here \(.+\)") as caught:
-        loop.train(toys.write(), tmp_path / "run", dataclasses.replace(TINY, compile=True))
-    assert "\n" not in str(caught.value)
-    assert not (tmp_path / "run").exists()
-
-
 @pytest.mark.slow
 def test_a_compiled_network_trains_as_the_plain_one_and_its_checkpoint_is_a_plain_one(
     toys: Any, tmp_path: Path

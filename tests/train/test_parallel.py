@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import os
 import signal
 import subprocess
@@ -21,6 +22,7 @@ from mocrop_train.data.loading import NO_LABEL, ClipFrames, TrainClips, collate
 from mocrop_train.data.mixing import Targets
 from mocrop_train.data.sampling import FILLER, Shares, ShuffledClips, Stretch
 from mocrop_train.errors import TrainError
+from mocrop_train.evaluation.evaluate import evaluate_checkpoint
 from mocrop_train.run import checkpoint, parallel
 from mocrop_train.run.parallel import Ranks
 from safetensors.torch import load_file
@@ -41,6 +43,7 @@ SETTINGS: dict[str, Any] = {
     "device": "cpu",
     "workers": 0,
 }
+RESOLVED = {"input_size": 32, "weight_decay": 0.0005}
 
 
 @given(clips=st.integers(1, 40), size=st.integers(1, 9), world=st.integers(1, 5), start=st.integers(0, 3))
@@ -158,10 +161,8 @@ def train_jobs(folder: Path, out: Path, stop: list[int]) -> list[dict[str, Any]]
 
 
 def resumed(job: dict[str, Any], out: Path) -> dict[str, Any]:
-    return {"shards": job["shards"], "train": {**SETTINGS, "input_size": 32, "weight_decay": 0.0005}} | {
-        "out": str(out / "stopped"),
-        "resume": True,
-    }
+    again = {"train": {**SETTINGS, **RESOLVED}, "out": str(out / "stopped"), "resume": True}
+    return {"shards": job["shards"], **again}
 
 
 def evaluation_jobs(out: Path, who: str) -> list[dict[str, Any]]:
@@ -197,9 +198,17 @@ def runs(shared_toys: Any) -> Path:
     ranks.do([*alone, *evaluation_jobs(out, "alone")])
     jobs = train_jobs(folder, out / "two", [1, 4])
     listed = out / "jobs.json"
+    drawing: dict[str, Any] = {"shards": str(folder), "train": {**SETTINGS, "epochs": 1, "dropout": 0.4}}
+    gentle = {**SETTINGS, "epochs": 1, "lr": 0.01, "clip_grad": 1.0}
+    jobs += [
+        {**drawing, "out": str(out / "two" / "whole")},
+        {**drawing, "out": str(out / "two" / "cut"), "stop": [1, 1]},
+        {**resumed(drawing, out), "train": {**RESOLVED, **drawing["train"]}, "out": str(out / "two" / "cut")},
+        {**drawing, "train": gentle, "out": str(out / "two" / "norm"), "batch_norm": True},
+    ]
     listed.write_text(json.dumps([*jobs, resumed(alone[-1], out / "alone"), *evaluation_jobs(out, "two")]))
     subprocess.run([*TORCHRUN, "2", str(SCRIPT), str(listed)], check=True, timeout=300)
-    ranks.do([resumed(jobs[-1], out / "two")])
+    ranks.do([resumed(alone[-1], out / "two")])
     return out
 
 
@@ -232,6 +241,20 @@ def test_what_one_has_begun_two_can_finish_and_the_other_way_round(runs: Path, w
     for mine, theirs in zip(found["history"], whole, strict=True):
         assert mine["train_loss"] == pytest.approx(theirs["train_loss"], rel=1e-4)
         assert mine["train_top1"] == pytest.approx(theirs["train_top1"])
+
+
+def test_two_processes_go_on_to_the_bit_with_dropout_too(runs: Path) -> None:
+    whole, cut = (trained(runs / "two" / name) for name in ("whole", "cut"))
+    assert all(torch.equal(whole[key], cut[key]) for key in whole)
+    assert not close(whole, trained(runs / "two" / "plain"))
+
+
+def test_val_is_predicted_with_the_statistics_of_batch_norm_that_are_saved(runs: Path) -> None:
+    best = runs / "two" / "norm" / "best.pt"
+    found = evaluate_checkpoint(runs / "nine", best, split="val")
+    losses = [-math.log(clip.scores[clip.label]) for clip in found.clips]
+    row = checkpoint.load(best)["history"][-1]
+    assert sum(losses) / len(losses) == pytest.approx(row["val_loss"], abs=1e-5)
 
 
 def test_features_of_two_processes_are_those_of_one(runs: Path) -> None:

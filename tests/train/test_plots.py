@@ -7,11 +7,11 @@ import logging
 import subprocess
 import sys
 import warnings
-from dataclasses import dataclass
 
 import numpy as np
 import pytest
 from mocrop_train.errors import TrainError
+from mocrop_train.evaluation.metrics import Calibration
 from mocrop_train.report import plots
 from numpy.typing import NDArray
 from PIL import Image
@@ -21,12 +21,6 @@ HISTORY = [
     {"epoch": 2, "lr": 5e-4, "train_loss": 1.0, "train_top1": 0.6, "val_loss": float("nan"), "val_top1": 0.5},
 ]
 NAMES = ["$\\frac{1}{", "中文", "a\x1b[31m\nb", "x" * 500, "<b>&", "\\alpha_^", "", "\U0001f600", "e\u0301"]
-
-
-@dataclass
-class Calibration:
-    ece: float
-    bins: list[tuple[float, float, int]]
 
 
 def pixels(png: bytes) -> NDArray[np.int64]:
@@ -101,7 +95,9 @@ def test_a_bin_off_the_diagonal_shows_its_gap() -> None:
     orange = (0xD5, 0x5E, 0x00)
     gaps = []
     for accuracy in (0.9, 0.2):
-        picture = pixels(plots.reliability_png(Calibration(0.1, [(0.0, 0.0, 0), (0.9, accuracy, 8)])))
+        picture = pixels(
+            plots.reliability_png(Calibration(0.1, 0.0, 0.0, [(0.0, 0.0, 0), (0.9, accuracy, 8)]))
+        )
         gaps.append(int((np.abs(picture - orange).max(2) < 40).sum()))
     assert gaps[1] > gaps[0] + 100
 
@@ -121,6 +117,6 @@ def test_without_matplotlib_a_plot_says_what_to_install(monkeypatch: pytest.Monk
     )
     found = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True)
     assert found.stderr.strip().splitlines()[-1].endswith("pip install 'mocrop[train]'")
-    monkeypatch.setattr(plots, "_MISSING", True)
+    monkeypatch.setattr(plots, "MISSING", True)
     with pytest.raises(TrainError, match="matplotlib is not installed"):
         plots.curves_png(HISTORY)

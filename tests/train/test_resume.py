@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import csv
 import json
 import os
@@ -9,6 +10,7 @@ import random
 import re
 import subprocess
 import sys
+import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -43,12 +45,22 @@ class Runs:
         self._plan: list[dict[str, Any]] = []
 
     def add(
-        self, out: str, *arguments: object, deaths: Sequence[list[Any]] = (), memory: int | None = None
+        self,
+        out: str,
+        *arguments: object,
+        deaths: Sequence[list[Any]] = (),
+        memory: int | None = None,
+        **environment: object,
     ) -> None:
         # one name for all run folders: it is in predictions.json
         whole = ["--shards", self.shards, "--out", self.out(out), *arguments]
         self._plan.append(
-            {"arguments": [str(part) for part in whole], "deaths": list(deaths), "memory": memory}
+            {
+                "arguments": list(map(str, whole)),
+                "environment": {name: str(value) for name, value in environment.items()},
+                "memory": memory,
+                "deaths": list(deaths),
+            }
         )
 
     def out(self, name: str) -> Path:
@@ -141,13 +153,14 @@ def test_whoever_is_asked_to_stop_finishes_the_step_saves_and_says_how_to_go_on(
     assert not runs.out("twice").joinpath("last.pt").exists()
 
 
-def test_memory_that_runs_out_and_a_reader_that_is_lost_are_one_line_each(runs: Runs) -> None:
+def test_a_lack_of_memory_of_a_reader_or_of_a_compiler_is_one_line(runs: Runs) -> None:
     small = ("--model", "mobilenet_v2", "--epochs", 1, "--device", "cpu", "--threads", 1, "--quiet")
     runs.add("large", *small, "--batch-size", 24, "--input-size", 256, memory=300 << 20)
     decoded = ("mocrop_train.data.jpegs", "decode")
     runs.add("lost", *small, "--workers", 1, deaths=[death(decoded, 3)])
+    runs.add("plain", *small, "--compile", CXX="/nowhere", TORCHINDUCTOR_CACHE_DIR=runs.folder / "cache")
     codes, lines = runs.ended()
-    assert codes == [2, 2], lines
+    assert codes == [2, 2, 2], lines
     assert lines[0] == (
         "mocrop-train: out of memory in epoch 1: --batch-size 24 x --segments 3 are 72 frames of 256 x 256 "
         "px at once; take a smaller --batch-size (with --accumulate for as many clips a step), a smaller "
@@ -158,3 +171,36 @@ def test_memory_that_runs_out_and_a_reader_that_is_lost_are_one_line_each(runs: 
         r"take fewer --workers",
         lines[1],
     )
+    assert re.fullmatch(
+        r"mocrop-train: --compile: torch's compiler does not work here \(.+\); leave --compile out", lines[2]
+    )
+    assert not runs.out("plain").exists()
+
+
+@pytest.mark.slow
+def test_a_run_killed_at_any_moment_goes_on_to_the_same_weights(runs: Runs) -> None:
+    rng, kills = random.Random(2), 0
+    arguments = [str(part) for part in ("--shards", runs.shards, *HARD, "--epochs", 12, "--save-every", 1e-4)]
+    command = [sys.executable, "-m", "mocrop_train", *arguments, "--out"]
+    subprocess.run([*command, runs.out("whole")], check=True, capture_output=True)
+    last = runs.out("cut") / "last.pt"
+    while True:
+        saved = stamp(last)
+        process = subprocess.Popen(
+            [*command, runs.out("cut"), *(["--resume"] if saved else [])], stdout=subprocess.DEVNULL
+        )
+        while kills < 8 and stamp(last) == saved and process.poll() is None:
+            time.sleep(0.01)
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            assert process.wait(rng.uniform(0, 0.5) if kills < 8 else None) == 0
+            break
+        process.kill()
+        process.wait()
+        kills += 1
+    assert kills > 2
+    assert same(runs.results("cut"), runs.results("whole"))
+
+
+def stamp(path: Path) -> int:
+    """Return when a file was written, 0 if it was not."""
+    return path.stat().st_mtime_ns if path.exists() else 0

@@ -15,6 +15,7 @@ from mocrop_manifests.files import (
     make_folder,
     publish,
     publish_bytes,
+    publish_folder,
     publish_text,
     remove,
     sha256,
@@ -196,3 +197,61 @@ def test_sweeping_removes_what_a_killed_run_left_and_nothing_else(tmp_path: Path
 def test_the_checksum_is_sha256(tmp_path: Path, content: bytes) -> None:
     (tmp_path / "f").write_bytes(content)
     assert sha256(tmp_path / "f") == hashlib.sha256(content).hexdigest()
+
+
+def test_a_folder_appears_with_all_its_files_or_not_at_all(tmp_path: Path) -> None:
+    target = tmp_path / "new" / "export"
+    with publish_folder(target) as temporary:
+        (temporary / "a").write_bytes(b"1")
+        assert not target.exists()
+        (temporary / "b").write_bytes(b"2")
+    assert names(target) == ["a", "b"]
+
+    def fail() -> None:
+        with publish_folder(tmp_path / "other") as temporary:
+            (temporary / "a").write_bytes(b"1")
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        fail()
+    assert names(tmp_path) == ["new"]
+    assert names(target.parent) == ["export"]
+
+
+def test_a_folder_is_on_the_disk_before_it_has_its_name(tmp_path: Path) -> None:
+    with disk_calls() as calls, publish_folder(tmp_path / "export") as temporary:
+        (temporary / "a").write_bytes(b"1")
+    digest = hashlib.sha256(b"1").hexdigest()
+    assert [call.name for call in calls] == ["mkdir", "fsync", "fsync", "replace", "fsync"]
+    assert calls[1].digest == digest
+
+
+def test_a_folder_never_takes_the_place_of_files(tmp_path: Path) -> None:
+    def fill() -> None:
+        with publish_folder(tmp_path / "export") as temporary:
+            (temporary / "a").write_bytes(b"new")
+
+    (tmp_path / "export").mkdir()
+    fill()  # an empty folder is no loss
+    assert (tmp_path / "export/a").read_bytes() == b"new"
+    with pytest.raises(FileExistsError, match="there is something already"):
+        fill()
+
+    def lose_a_race() -> None:
+        with publish_folder(tmp_path / "late") as temporary:
+            (temporary / "a").write_bytes(b"new")
+            publish_bytes(tmp_path / "late/mine", b"mine")
+
+    with pytest.raises(FileExistsError):
+        lose_a_race()
+    assert names(tmp_path) == ["export", "late"]
+    assert names(tmp_path / "late") == ["mine"]
+
+
+def test_what_a_killed_process_left_of_a_folder_goes(tmp_path: Path) -> None:
+    dead, other = (tmp_path / f"{TEMPORARY}{2**22 + 1}-1-{name}" for name in ("export", "other"))
+    for folder in (dead, other):
+        publish_bytes(folder / "a", b"half")
+    with publish_folder(tmp_path / "export") as temporary:
+        (temporary / "a").write_bytes(b"whole")
+    assert names(tmp_path) == sorted([other.name, "export"])

@@ -25,7 +25,7 @@ MODELS = (
     "swin_t",
     "swin_b",
 )
-ANY_RUN = ("device", "workers", "decode", "augment", "threads", "save_every", "feature_cache")
+ANY_RUN = ("device", "workers", "decode", "augment", "threads", "save_every", "feature_cache", "tensorboard")
 WHEN_EVALUATED = (*ANY_RUN, "batch_size", "amp", "limit")
 
 
@@ -281,6 +281,11 @@ class TrainConfig(Checked):
         "others read.",
         section="Machine",
         auto="features in the run folder",
+    )
+    tensorboard: bool = option(
+        False,
+        "Write the curves of log.csv for TensorBoard too: tensorboard --logdir RUN/tensorboard.",
+        section="Machine",
     )
 
     @property

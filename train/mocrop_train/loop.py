@@ -22,6 +22,8 @@ from mocrop_train.evaluation import evaluate
 from mocrop_train.evaluation.predictions import Predictions
 from mocrop_train.evaluation.write import write_results
 from mocrop_train.progress import log, track
+from mocrop_train.report.events import Events, check_installed
+from mocrop_train.report.page import leave_report
 from mocrop_train.run import checkpoint, device, optim, runfolder, state
 from mocrop_train.run.keeping import Keeper
 from mocrop_train.run.state import State
@@ -62,6 +64,7 @@ def train(
         raise TrainError(
             f"{out}: holds a run already; --resume goes on with it, another --out starts a new one"
         )
+    check_installed(config)
     where = device.prepare(config)
     index = read_dataset(shards, verify=verify)
     division = splits.divide(shards, index, config)
@@ -72,10 +75,10 @@ def train(
         state.restore(run, last, identity)
     if run.ranks.main:
         sweep(out, spare_living=True)
-        runfolder.write_config(out / "config.json", config, index, division.selection)
+        runfolder.write_config(out / "config.json", config, index, shards, division.selection)
     fed = feeds(division.sources, run.model, config, where, out)
-    with Stop() as stop:
-        keeper = Keeper(run, out, identity, stop, config.save_every)
+    with Stop() as stop, Events(out, config) as events:
+        keeper = Keeper(run, out, identity, stop, config.save_every, events)
         try:
             _fit(run, fed, config, keeper)
             with stop.at_once():
@@ -87,6 +90,8 @@ def train(
         log.warning("%s: no clips in split test, so there is no test result", shards)
     elif run.ranks.main:
         write_results(out, test, path=predictions)
+    if run.ranks.main:
+        leave_report(out, shards=shards, predictions=predictions)
     return Report(run.best, run.history, division.selection.on, test)
 
 
@@ -121,7 +126,7 @@ def train_epoch(run: State, fed: Feeds, config: TrainConfig, after_step: Callabl
     """Learn from the batches that are left of an epoch; a step is taken after every `accumulate` of them."""
     run.network.train()
     label, batches = f"epoch {run.epoch + 1}/{config.epochs}", len(fed.train)
-    for batch in track(clocked(fed.train, run.sums), label, batches, done=run.batch):
+    for batch in track(clocked(fed.train, run.sums), label, batches, done=run.batch, remark=run.in_words):
         _learn(run, batch, fed, config)
         run.batch += 1
         if run.batch % config.accumulate == 0 or run.batch == batches:

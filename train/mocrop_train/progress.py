@@ -6,7 +6,7 @@ import contextlib
 import logging
 import sys
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from typing import TypeVar
 
 from tqdm import tqdm
@@ -34,10 +34,17 @@ def console(*, quiet: bool, silent: bool = False) -> Iterator[None]:
         log.setLevel(before)
 
 
-def track(items: Iterable[Item], label: str, total: int, *, done: int = 0) -> Iterator[Item]:
+def track(
+    items: Iterable[Item],
+    label: str,
+    total: int,
+    *,
+    done: int = 0,
+    remark: Callable[[], str] | None = None,
+) -> Iterator[Item]:
     """Yield the items while showing how far we are; without a terminal, a line now and then.
 
-    `done` of the `total` have been seen before.
+    `done` of the `total` have been seen before; `remark` says how it goes, asked only when it is shown.
     """
     # disable=None is tqdm's own test for a terminal
     silent = None if log.isEnabledFor(logging.INFO) else True
@@ -45,7 +52,8 @@ def track(items: Iterable[Item], label: str, total: int, *, done: int = 0) -> It
     with tqdm(total=total, initial=done, desc=label, disable=silent, leave=False) as bar:
         for count, item in enumerate(items, start=done + 1):
             yield item
-            bar.update()
+            if bar.update() and remark:  # True when it has been drawn anew
+                bar.set_postfix_str(remark(), refresh=False)
             if bar.disable and time.monotonic() - last > _SECONDS_BETWEEN_LINES:
-                log.info("%s: %d of %d batches", label, count, total)
+                log.info("%s: %d of %d batches%s", label, count, total, f"  {remark()}" if remark else "")
                 last = time.monotonic()

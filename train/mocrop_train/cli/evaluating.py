@@ -15,7 +15,7 @@ from mocrop_train.run import launched
 
 def evaluate_one(
     shards: Path,
-    checkpoint: Path | None,
+    checkpoint: Path,
     asked: dict[str, Any],
     split: str,
     predictions: Path | None,
@@ -23,8 +23,6 @@ def evaluate_one(
     verify: bool,
 ) -> None:
     """Evaluate a checkpoint on one shard set and print what it is worth."""
-    if checkpoint is None:
-        raise click.UsageError("--eval-only needs --checkpoint FILE")
     from mocrop_train.evaluation import evaluate
     from mocrop_train.evaluation.predictions import write_predictions
 
@@ -37,18 +35,14 @@ def evaluate_one(
 
 def evaluate_several(
     sets: Sequence[str],
-    checkpoint: Path | None,
+    checkpoint: Path,
     asked: dict[str, Any],
     split: str,
-    out: Path | None,
+    out: Path,
     *,
     verify: bool,
 ) -> None:
     """Evaluate a checkpoint on every shard set, and write and print the table of them."""
-    if checkpoint is None:
-        raise click.UsageError("--eval needs --checkpoint FILE")
-    if out is None:
-        raise click.UsageError("--eval needs --out DIR: the folder for the results of every set")
     named = [_named(text) for text in sets]
     from mocrop_train.evaluation import set_table
     from mocrop_train.evaluation.sets import evaluate_sets

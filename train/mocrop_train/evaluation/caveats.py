@@ -12,6 +12,8 @@ def warnings_about(files: Iterable[tuple[str, Predictions]]) -> list[str]:
     """Return a line for each file, given with its name, whose accuracy is better than that of new clips."""
     found = []
     for name, said in files:
+        if said.split == "train":
+            found.append(f"{name}: of split train, from which its network has learned: that is too good")
         if said.selected_on and said.selected_on == said.split:
             split = printable(said.split)
             found.append(

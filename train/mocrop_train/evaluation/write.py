@@ -58,7 +58,9 @@ def _numbers(
         "top1_interval": metrics.wilson(right, clips),
         "top5": predictions.top5,
         **calibration.numbers(),
-        "bins": calibration.bins,
+        "bins": [
+            dict(zip(("confidence", "accuracy", "clips"), each, strict=True)) for each in calibration.bins
+        ],
         "classes": [
             {
                 "name": name,

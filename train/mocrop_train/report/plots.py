@@ -10,12 +10,13 @@ from __future__ import annotations
 import contextlib
 import io
 from collections.abc import Iterator, Sequence
-from typing import Any, NamedTuple, Protocol
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
 from mocrop_train.errors import TrainError, printable
+from mocrop_train.evaluation.metrics import Calibration, wilson
 
 try:
     from matplotlib import colormaps, font_manager, rcParams, style, ticker
@@ -24,9 +25,9 @@ try:
 except ModuleNotFoundError as error:
     if error.name != "matplotlib":
         raise
-    _MISSING = True
+    MISSING = True
 else:
-    _MISSING = False
+    MISSING = False
 
 BLUE, ORANGE, GREEN, PINK, SKY, BLACK = "#0072b2", "#d55e00", "#009e73", "#cc79a7", "#56b4e9", "#333333"
 _SERIES = ((BLUE, "o"), (ORANGE, "s"), (GREEN, "^"), (PINK, "D"), (SKY, "v"), (BLACK, "P"))
@@ -61,20 +62,6 @@ _PANELS = (
      (("train_top1", "train top-1"), ("val_top1", "val top-1"), ("val_top5", "val top-5"))),
     ("learning rate", 1, (("lr", "at the end of the epoch"),)),
 )  # fmt: skip
-
-
-class Calibrated(Protocol):
-    """What a reliability plot shows: `bins` are (mean confidence, accuracy, clips), `ece` the error."""
-
-    @property
-    def ece(self) -> float:
-        """The expected calibration error, a share from 0 to 1."""
-        ...
-
-    @property
-    def bins(self) -> Sequence[tuple[float, float, int]]:
-        """Mean confidence, accuracy (shares from 0 to 1) and number of clips of each bin."""
-        ...
 
 
 class Interval(NamedTuple):
@@ -134,7 +121,7 @@ def _write_counts(axes: Any, matrix: NDArray[np.int64], shares: NDArray[np.float
             axes.text(column, row, f"{clips:,}", ha="center", va="center", fontsize=8, color=colour)
 
 
-def reliability_png(calibration: Calibrated) -> bytes:
+def reliability_png(calibration: Calibration) -> bytes:
     """Return the reliability diagram of confidences as PNG: accuracy by confidence, and clips by confidence.
 
     Raises TrainError without matplotlib. DeGroot and Fienberg, "The comparison and evaluation of
@@ -143,18 +130,26 @@ def reliability_png(calibration: Calibrated) -> bytes:
     bins = [each for each in calibration.bins if each[2]]
     confidence, accuracy = [100 * each[0] for each in bins], [100 * each[1] for each in bins]
     clips = [each[2] for each in bins]
+    spans = 100 * np.array([wilson(round(right * count), count) for _, right, count in bins]).reshape(-1, 2)
     wide = 80 / max(1, len(calibration.bins))
     with _figure(4.4, 5.0) as figure:
         above, below = figure.subplots(2, 1, sharex=True, height_ratios=(3, 1))
-        above.plot(
-            (0, 100), (0, 100), color="#888888", linestyle="--", linewidth=1, label="right as often as sure"
-        )
+        above.plot((0, 100), (0, 100), "--", color="#888888", linewidth=1, label="right as often as sure")
+        above.vlines(confidence, *spans.T, color=SKY, linewidth=3, alpha=0.5, label="95 % interval")
         above.vlines(confidence, confidence, accuracy, color=ORANGE, linewidth=1.5, label="gap")
-        above.plot(confidence, accuracy, color=BLUE, marker="o", markersize=4, linewidth=1,
-                   clip_on=False, label="clips of a bin")  # fmt: skip
+        above.plot(
+            confidence,
+            accuracy,
+            color=BLUE,
+            marker="o",
+            markersize=4,
+            linewidth=1,
+            clip_on=False,
+            label="clips of a bin",
+        )
         above.set(ylabel="accuracy, %", xlim=(0, 100), ylim=(-2, 102))
         above.set_title(f"expected calibration error {100 * calibration.ece:.1f} %", loc="left")
-        above.legend(loc="upper left", fontsize=8)
+        above.legend(fontsize=8)
         below.bar(confidence, clips, width=wide, color=SKY, edgecolor="white")
         below.set(xlabel="confidence of the predicted class, %", ylabel="clips")
         below.yaxis.set_major_locator(ticker.MaxNLocator(4, integer=True))
@@ -168,18 +163,15 @@ def curves_png(history: Sequence[dict[str, float]], best: int | None = None) -> 
     """
     with _figure(10.5, 3.1) as figure:
         for axes, (title, factor, lines) in zip(figure.subplots(1, 3), _PANELS, strict=True):
-            drawn = [
-                (name, [(row["epoch"], factor * row[key]) for row in history if _there(row, key)])
-                for key, name in lines
-            ]
-            for (name, points), (colour, _), dashes in zip(drawn, _SERIES, ("-", "--", ":"), strict=False):
-                if points:
-                    # a point for each epoch would hide the line of a long run
-                    marker = "o" if len(points) <= 30 else None
-                    axes.plot(*zip(*points, strict=True), color=colour, linestyle=dashes, marker=marker,
-                              markersize=3, linewidth=1.4, label=name)  # fmt: skip
             if best is not None:
                 axes.axvline(best, color=BLACK, linestyle="-.", linewidth=0.9, label=f"chosen: epoch {best}")
+            for (key, name), (colour, _), dashes in zip(lines, _SERIES, ("-", "--", ":"), strict=False):
+                points = [(row["epoch"], factor * row[key]) for row in history if _there(row, key)]
+                if points:
+                    # a mark for each epoch would hide the line of a long run
+                    marks = {"marker": "o", "markersize": 3} if len(points) <= 30 else {}
+                    axes.plot(*zip(*points, strict=True), dashes, color=colour, linewidth=1.4, label=name,
+                              **marks)  # fmt: skip
             axes.set(xlabel="epoch", ylabel=title, xlim=(0.5, len(history) + 0.5))
             axes.xaxis.set_major_locator(ticker.MaxNLocator(6, integer=True, min_n_ticks=1))
             axes.ticklabel_format(axis="y", scilimits=(-2, 4))
@@ -221,7 +213,7 @@ def intervals_png(rows: Sequence[Interval], *, axis: str = "top-1 accuracy, %", 
 @contextlib.contextmanager
 def _figure(width: float, height: float) -> Iterator[Any]:
     """Give an empty figure, in inches, whose look depends on no settings of the user's."""
-    if _MISSING:
+    if MISSING:
         raise TrainError("no plots: matplotlib is not installed: pip install 'mocrop[train]'")
     installed = {font.name for font in font_manager.fontManager.ttflist}
     families = ["DejaVu Sans", *(name for name in _MORE_FONTS if name in installed)]

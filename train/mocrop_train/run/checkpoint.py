@@ -20,7 +20,7 @@ from mocrop_train.errors import TrainError, printable
 FORMAT = "mocrop-checkpoint"
 VERSION = 2
 _PARTS: dict[str, tuple[type, ...]] = {
-    **dict.fromkeys(("model", "optimizer", "scaler", "rng", "sums", "config"), (dict,)),
+    **dict.fromkeys(("model", "optimizer", "scaler", "rng", "sums", "config", "made"), (dict,)),
     **dict.fromkeys(("epoch", "step", "batch", "best"), (int,)),
     **dict.fromkeys(("history", "classes"), (list,)),
     "ema": (dict, type(None)),
@@ -45,12 +45,15 @@ def keep_as(path: Path, copy: Path) -> None:
             shutil.copyfile(path, temporary)
 
 
-def load(path: Path) -> dict[str, Any]:
-    """Read a checkpoint to the CPU, tensors and plain values only; raises TrainError if it is not one."""
+def load(path: Path, *, mapped: bool = False) -> dict[str, Any]:
+    """Read a checkpoint to the CPU, tensors and plain values only; raises TrainError if it is not one.
+
+    `mapped` leaves the tensors in the file until they are looked at.
+    """
     if not path.exists():
         raise TrainError(f"{path}: no such checkpoint")
     try:
-        body = read_tensors(path)
+        body = read_tensors(path, mapped=mapped)
     except TrainError as error:
         raise TrainError(f"{path}: not a readable checkpoint: {error}") from error
     if not isinstance(body, dict) or body.get("format") != FORMAT:
@@ -77,6 +80,18 @@ def weights(body: dict[str, Any]) -> dict[str, torch.Tensor]:
     return found
 
 
+def digest(weights: dict[str, torch.Tensor]) -> str:
+    """Return the hexadecimal SHA-256 of weights: names, types, shapes, values.
+
+    The same in whatever file they are: a checkpoint also holds times, and a copy of it other bytes.
+    """
+    found = hashlib.sha256()
+    for name, tensor in sorted(weights.items()):
+        found.update(f"{name} {tensor.dtype} {tuple(tensor.shape)}\n".encode())
+        found.update(tensor.detach().cpu().contiguous().flatten().view(torch.uint8).numpy().tobytes())
+    return found.hexdigest()
+
+
 def fill(network: nn.Module, weights: dict[str, Any], path: Path) -> None:
     """Load the weights of a checkpoint; raises TrainError that says how many are not those of the network."""
     own = network.state_dict()
@@ -90,19 +105,7 @@ def fill(network: nn.Module, weights: dict[str, Any], path: Path) -> None:
     network.load_state_dict(weights)
 
 
-def digest(weights: dict[str, torch.Tensor]) -> str:
-    """Return the hexadecimal SHA-256 of weights: names, types, shapes, values.
-
-    The same in whatever file they are: a checkpoint also holds times, and a copy of it other bytes.
-    """
-    found = hashlib.sha256()
-    for name, tensor in sorted(weights.items()):
-        found.update(f"{name} {tensor.dtype} {tuple(tensor.shape)}\n".encode())
-        found.update(tensor.detach().cpu().contiguous().flatten().view(torch.uint8).numpy().tobytes())
-    return found.hexdigest()
-
-
-def read_tensors(path: Path) -> Any:
+def read_tensors(path: Path, *, mapped: bool = False) -> Any:
     """Read a file of torch.save to the CPU: tensors and plain values, never code.
 
     Raises TrainError, which does not name the file, for one that is damaged or holds anything else.
@@ -110,7 +113,7 @@ def read_tensors(path: Path) -> Any:
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", UserWarning)  # on damaged bytes torch guesses at their pickle
-            return torch.load(path, "cpu", weights_only=True)
+            return torch.load(path, "cpu", weights_only=True, mmap=mapped)
     except Exception as error:  # damaged bytes make torch's unpickler fail in every way there is
         reason = str(error).strip().partition("\n")[0] or type(error).__name__
         raise TrainError(f"not a file of plain tensors: {reason}") from error

@@ -7,16 +7,20 @@ from pathlib import Path
 from typing import Any
 
 from mocrop_train.errors import InterruptionError
+from mocrop_train.report.events import Events
 from mocrop_train.run import checkpoint, runfolder, state
 from mocrop_train.run.state import State
 from mocrop_train.run.stopping import Stop
 
 
 class Keeper:
-    """Writes last.pt and best.pt of a run folder; `minutes` is how long steps go unsaved, 0 an epoch."""
+    """Writes last.pt, best.pt and the logs of a run; `minutes` is how long steps go unsaved, 0 an epoch."""
 
-    def __init__(self, run: State, out: Path, identity: dict[str, Any], stop: Stop, minutes: float) -> None:
+    def __init__(
+        self, run: State, out: Path, identity: dict[str, Any], stop: Stop, minutes: float, events: Events
+    ) -> None:
         self.stop = stop
+        self._events = events
         self._run = run
         self._out = out
         self._identity = identity
@@ -41,6 +45,7 @@ class Keeper:
         if self._run.best == self._run.epoch:
             checkpoint.keep_as(self._out / "last.pt", self._out / "best.pt")
         runfolder.write_log(self._out / "log.csv", self._run.history)
+        self._events.write(self._run.history)
 
     def after_step(self) -> None:
         """Save if it is time; if somebody has asked to stop, save and raise InterruptionError.

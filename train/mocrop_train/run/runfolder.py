@@ -18,24 +18,37 @@ from mocrop_manifests.files import publish_text
 
 from mocrop_train.config import TrainConfig
 from mocrop_train.data.splits import Selection
+from mocrop_train.errors import TrainError
 
 
-def write_config(path: Path, config: TrainConfig, index: DatasetIndex, selection: Selection) -> None:
-    """Write the resolved settings, the shard set, what the epoch is chosen on, and the versions."""
+def write_config(
+    path: Path, config: TrainConfig, index: DatasetIndex, shards: Path, selection: Selection
+) -> None:
+    """Write the resolved settings, the shard set at `shards`, what selects the epoch, and the versions."""
     body = {
         "config": dataclasses.asdict(config),
-        "shards": {"name": index.name, "crops": index.crops, "classes": index.classes},
-        "selection": dataclasses.asdict(selection),
-        "versions": {
-            "mocrop": __version__,
-            "python": platform.python_version(),
-            "torch": torch.__version__,
-            "torchvision": torchvision.__version__,
-            "numpy": np.__version__,
-            "pillow": PIL.__version__,
+        "shards": {
+            "name": index.name,
+            "path": str(shards.resolve()),
+            "crops": index.crops,
+            "classes": index.classes,
         },
+        "selection": dataclasses.asdict(selection),
+        "versions": versions(),
     }
     publish_text(path, json.dumps(body, indent=2, ensure_ascii=False) + "\n")
+
+
+def versions() -> dict[str, str]:
+    """Return the versions of this package and of the libraries that decide what it computes."""
+    return {
+        "mocrop": __version__,
+        "python": platform.python_version(),
+        "torch": str(torch.__version__),
+        "torchvision": torchvision.__version__,
+        "numpy": np.__version__,
+        "pillow": PIL.__version__,
+    }
 
 
 def write_log(path: Path, history: list[dict[str, float]]) -> None:
@@ -48,3 +61,17 @@ def write_log(path: Path, history: list[dict[str, float]]) -> None:
         for row in history
     )
     publish_text(path, out.getvalue())
+
+
+def read_log(path: Path) -> list[dict[str, float]]:
+    """Read what write_log wrote, without empty cells; raises TrainError that names a line that is no row."""
+    with path.open(encoding="utf-8", newline="") as stream:
+        lines = csv.DictReader(stream)
+        try:
+            return [_row(line) for line in lines]
+        except (TypeError, ValueError, csv.Error):
+            raise TrainError(f"{path}: line {lines.line_num} is no row of numbers") from None
+
+
+def _row(line: dict[str, str]) -> dict[str, float]:
+    return {name: int(text) if name == "epoch" else float(text) for name, text in line.items() if text != ""}

@@ -75,6 +75,11 @@ class State:
         self.sums.update(pooled if self.ranks.main else no_sums())
         return pooled
 
+    def in_words(self) -> str:
+        """Return how the epoch goes: its mean loss so far, and the learning rate of the last step."""
+        loss = self.sums["loss"] / max(1, self.sums["seen"])
+        return f"loss {loss:.3f}, lr {self.optimizer.param_groups[0]['lr']:.2g}"
+
     @property
     def evaluated(self) -> nn.Module:
         """What is to be evaluated: the average, where there is one."""
@@ -86,6 +91,7 @@ def identity(shards: Path, index: DatasetIndex, config: TrainConfig, selected_on
     return {
         "shards": hashlib.sha256((shards / "dataset.json").read_bytes()).hexdigest(),
         "classes": index.classes,
+        "made": index.config,
         "config": dataclasses.asdict(config),
         "selected_on": selected_on,
     }
