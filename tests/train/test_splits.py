@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from mocrop_manifests import read_dataset
 from mocrop_train import loop
@@ -48,6 +48,7 @@ def unit(clip: ClipEntry) -> str:
     return clip.group or clip.clip_id
 
 
+@settings(deadline=None)
 @given(clip_sets, shares, seeds)
 def test_groups_are_never_split(clips: list[ClipEntry], share: float, seed: int) -> None:
     held = ids(clips, share, seed)
@@ -57,12 +58,14 @@ def test_groups_are_never_split(clips: list[ClipEntry], share: float, seed: int)
     assert all(len(side) == 1 for side in sides.values())
 
 
+@settings(deadline=None)
 @given(clip_sets, shares, seeds)
 def test_every_class_keeps_training_clips(clips: list[ClipEntry], share: float, seed: int) -> None:
     held = ids(clips, share, seed)
     assert {clip.label for clip in clips} == {clip.label for clip in clips if clip.clip_id not in held}
 
 
+@settings(deadline=None)
 @given(clip_sets, shares, seeds)
 def test_what_is_held_out_is_as_near_to_the_share_as_one_more_group_allows(
     clips: list[ClipEntry], share: float, seed: int
@@ -81,6 +84,7 @@ def test_what_is_held_out_is_as_near_to_the_share_as_one_more_group_allows(
     assert len(held) <= share * len(clips) + max(len(group) for group in members.values()) / 2
 
 
+@settings(deadline=None)
 @given(clip_sets, shares, seeds, st.randoms(use_true_random=False))
 def test_the_order_of_the_clips_is_of_no_matter(
     clips: list[ClipEntry], share: float, seed: int, shuffler: random.Random
@@ -90,6 +94,7 @@ def test_the_order_of_the_clips_is_of_no_matter(
     assert ids(other, share, seed) == held
 
 
+@settings(deadline=None)
 @given(st.lists(st.integers(2, 15), min_size=1, max_size=6), st.floats(0.05, 0.5), seeds)
 def test_classes_are_held_out_evenly_where_clips_have_no_groups(
     counts: list[int], share: float, seed: int
@@ -267,8 +272,8 @@ def test_the_epoch_is_chosen_on_the_clips_that_are_held_out(toys: Any, tmp_path:
 def test_who_peeks_at_test_is_told_and_every_file_says_so(
     toys: Any, tmp_path: Path, caplog: pytest.LogCaptureFixture, freeze: bool
 ) -> None:
-    settings = dataclasses.replace(TINY, peek_at_test=True, freeze=freeze)
-    report = loop.train(toys.write(clips=toys.clips(val=6)), tmp_path / "run", settings)
+    peeking = dataclasses.replace(TINY, peek_at_test=True, freeze=freeze)
+    report = loop.train(toys.write(clips=toys.clips(val=6)), tmp_path / "run", peeking)
     assert report.selected_on == TEST
     assert report.test is not None
     assert report.history[report.best - 1]["val_top1"] == report.test.top1
