@@ -158,7 +158,7 @@ def test_a_lack_of_memory_of_a_reader_or_of_a_compiler_is_one_line(runs: Runs) -
     runs.add("large", *small, "--batch-size", 24, "--input-size", 256, memory=300 << 20)
     decoded = ("mocrop_train.data.jpegs", "decode")
     runs.add("lost", *small, "--workers", 1, deaths=[death(decoded, 3)])
-    runs.add("plain", *small, "--compile", CXX="/nowhere", TORCHINDUCTOR_CACHE_DIR=runs.folder / "cache")
+    runs.add("plain", *small, "--compile", PATH="/nowhere", TORCHINDUCTOR_CACHE_DIR=runs.folder / "cache")
     codes, lines = runs.ended()
     assert codes == [2, 2, 2], lines
     assert lines[0] == (
