@@ -20,6 +20,7 @@ from mocrop_train.config import TrainConfig
 from mocrop_train.errors import InterruptionError
 from mocrop_train.evaluation.evaluate import evaluate_checkpoint
 from mocrop_train.evaluation.predictions import write_predictions
+from mocrop_train.evaluation.sets import evaluate_sets
 from mocrop_train.models import backbones
 from mocrop_train.run import parallel, state
 from mocrop_train.run.keeping import Keeper
@@ -77,14 +78,18 @@ def digest(network: nn.Module) -> str:
 
 
 def evaluate(job: dict[str, Any]) -> None:
-    """Evaluate; every process must have found the same, and rank 0 writes it."""
-    found = evaluate_checkpoint(Path(job["shards"]), Path(job["checkpoint"]), job["evaluate"])
+    """Evaluate, with a folder of results too; every process must find the same, and rank 0 writes it."""
+    shards, path, out = (Path(job[name]) for name in ("shards", "checkpoint", "out"))
+    found = evaluate_checkpoint(shards, path, job["evaluate"])
+    kept = evaluate_sets([("set", shards)], path, out.with_suffix(""), job["evaluate"])
+    if kept["set"].top1 != found.top1:
+        raise AssertionError("a set is worth something else than its clips")
     text = write_predictions(found)
     ranks = parallel.current()
     if len(set(ranks.gather(text))) != 1:
         raise AssertionError("the processes found different things")
     if ranks.main:
-        Path(job["out"]).write_text(text)
+        out.write_text(text)
 
 
 def do(jobs: list[dict[str, Any]]) -> None:

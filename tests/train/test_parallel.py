@@ -282,7 +282,11 @@ def test_several_processes_predict_what_one_does_to_the_byte(runs: Path, who: st
         ended = ran(3, [sys.executable, str(SCRIPT), str(listed)])
         assert [code for code, _, _ in ended] == [0, 0, 0], ended
     for alone, job in zip(evaluation_jobs(runs, "alone"), evaluation_jobs(runs, who), strict=True):
-        assert Path(job["out"]).read_bytes() == Path(alone["out"]).read_bytes(), job
+        mine, theirs = Path(job["out"]), Path(alone["out"])
+        assert mine.read_bytes() == theirs.read_bytes(), job
+        for name in ("predictions.json", "metrics.json", "confusion.csv"):
+            one, other = (path.with_suffix("") / "set" / name for path in (mine, theirs))
+            assert one.read_bytes() == other.read_bytes(), (name, job)
 
 
 def train_command(folder: Path, out: Path, *more: object) -> list[str]:

@@ -48,8 +48,9 @@ def evaluate_several(
     from mocrop_train.evaluation.sets import evaluate_sets
 
     lines = set_table.lines_of(evaluate_sets(named, checkpoint, out, asked, split=split, verify=verify))
-    publish_text(out / "eval.csv", set_table.format_csv(lines))
-    publish_text(out / "eval.md", set_table.format_markdown(lines))
+    if not launched.silent():
+        publish_text(out / "eval.csv", set_table.format_csv(lines))
+        publish_text(out / "eval.md", set_table.format_markdown(lines))
     click.echo(set_table.format_text(lines))
     click.echo(f"results: {out}")
 

@@ -18,7 +18,7 @@ from mocrop_train.evaluation.evaluate import Held, Loaded
 from mocrop_train.evaluation.predictions import VERSION, Predictions, read_predictions
 from mocrop_train.evaluation.write import write_results
 from mocrop_train.progress import log
-from mocrop_train.run import checkpoint
+from mocrop_train.run import checkpoint, parallel
 
 _NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9._-]*")
 # settings on which predictions depend besides the weights
@@ -98,12 +98,16 @@ def _once(name: str, held: Held, loaded: Loaded, digest: str, folder: Path) -> P
         "version": VERSION,
     }
     said = folder / "predictions.json"
-    if _known(folder / _MARK, made_of, said):
+    ranks = parallel.current()
+    if ranks.gather(_known(folder / _MARK, made_of, said))[0]:
         log.info("%s: done already, %s", name, said)
         return read_predictions(said)
-    (folder / _MARK).unlink(missing_ok=True)
-    sweep(folder, spare_living=True)
+    if ranks.main:
+        (folder / _MARK).unlink(missing_ok=True)
+        sweep(folder, spare_living=True)
     found = evaluate.evaluate(loaded, held, f"{name}, {held.split}")
+    if not ranks.main:
+        return found
     write_results(folder, found)
     # last: it says that all the rest is there
     publish_text(folder / _MARK, json.dumps({**made_of, "predictions": sha256(said)}, indent=1) + "\n")
