@@ -160,7 +160,7 @@ def test_every_backbone_says_the_same_in_every_form(tmp_path: Path, name: str, s
     for form in exporting.FORMATS.values():
         form.write(graph, tmp_path / form.file)
         found = exporting.compare(model, form.open(tmp_path / form.file), side)
-        assert found.difference <= form.tolerance * found.largest
+        assert found.difference <= (1e-4 if form.packages else 0) * found.largest
         assert found.same_top1 == found.frames
     spread = model(exporting.drawn_frames(4, side)).std(0).max()
     assert spread > 20 * found.difference  # else the agreement says nothing
