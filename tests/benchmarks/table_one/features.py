@@ -8,10 +8,7 @@ from collections.abc import Collection
 from dataclasses import dataclass
 from pathlib import Path
 
-import numpy as np
-import torch
 from mocrop_manifests import read_dataset
-from mocrop_manifests.files import publish, sha256
 from mocrop_train.config import TrainConfig
 from mocrop_train.data.features import CachedFeatures, cache_features
 from mocrop_train.data.loading import ClipFrames
@@ -37,28 +34,20 @@ class SetFeatures:
 
     def _part(self, members: list[bool]) -> CachedFeatures:
         kept = [number for number, member in enumerate(members) if member]
-        return CachedFeatures(self.source.part(kept).clips, [self.features[number] for number in kept])
+        return CachedFeatures(self.source.part(kept), [self.features[number] for number in kept])
 
 
 @functools.lru_cache(maxsize=32)
 def set_features(shards: Path, classes: int, config: TrainConfig, folder: Path) -> SetFeatures:
     """Return the features of every clip of a set; what is not in `folder` yet is computed and kept there.
 
-    The file is named after the index of the set: other pictures have other features. A process reads it once.
+    A process reads them once.
     """
     source = ClipFrames(shards, read_dataset(shards), "train")
-    kept = folder / f"{shards.name}-{sha256(shards / 'dataset.json')[:12]}.npz"
-    if not kept.exists():
-        where = device.prepare(config)
-        model = _backbone(dataclasses.replace(config, input_size=None), classes).to(where)
-        cached = cache_features(model, source, config, where, label=shards.name, mirrored=True)
-        every = [cached.read(n, range(clip.frames)).numpy() for n, clip in enumerate(source.clips)]
-        with publish(kept) as temporary, temporary.open("wb") as stream:
-            np.savez(stream, features=np.concatenate(every))
-    with np.load(kept) as body:
-        features = torch.from_numpy(body["features"])
-    parts = torch.split(features, [clip.frames for clip in source.clips])
-    return SetFeatures(source, list(parts))
+    where = device.prepare(config)
+    model = _backbone(dataclasses.replace(config, input_size=None), classes).to(where)
+    cached = cache_features(model, source, config, where, folder, label=shards.name, mirrored=True)
+    return SetFeatures(source, [cached.read(n, range(clip.frames)) for n, clip in enumerate(source.clips)])
 
 
 @functools.lru_cache(maxsize=1)
