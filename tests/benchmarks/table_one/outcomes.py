@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import hashlib
 import json
 from collections.abc import Callable, Sequence
@@ -141,16 +142,18 @@ def predictions_of(
         for clip, best, shares in rows
     ]
     name = f"{config.model} head on {train}, seed {config.seed}"
-    return scored(found, shards=str(test), classes=classes, model=config.model, checkpoint=name)
+    said = scored(found, shards=str(test), classes=classes, model=config.model, checkpoint=name)
+    return dataclasses.replace(said, crops=test.crop, seed=config.seed)
 
 
 def joined(parts: Sequence[Predictions]) -> Predictions:
     """Return the predictions of several divisions as those of one test."""
     first = parts[0]
     clips = [clip for part in parts for clip in part.clips]
-    return scored(
+    whole = scored(
         clips, shards=first.shards, classes=first.classes, model=first.model, checkpoint=first.checkpoint
     )
+    return dataclasses.replace(whole, crops=first.crops, seed=first.seed)
 
 
 def scored(
