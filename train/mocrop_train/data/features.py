@@ -14,13 +14,13 @@ from torch import Tensor
 
 from mocrop_train.config import TrainConfig
 from mocrop_train.data import loading, ondevice, transforms
-from mocrop_train.data.featurestore import FeatureStore, hash_of_weights
+from mocrop_train.data.featurestore import FeatureStore
 from mocrop_train.data.loading import FrameSource
 from mocrop_train.data.sampling import Stretch
 from mocrop_train.errors import TrainError
 from mocrop_train.models import FrameClassifier
 from mocrop_train.progress import log, track
-from mocrop_train.run import device, parallel
+from mocrop_train.run import checkpoint, device, parallel
 
 # of all that is done between a JPEG and its features; to be raised when any of it changes what comes out
 _VERSION = 1
@@ -92,7 +92,7 @@ def what_features_depend_on(
         "version": _VERSION,
         "shards": source.content,
         "model": config.model,
-        "weights": hash_of_weights(model.backbone),
+        "weights": checkpoint.digest(model.backbone.state_dict()),
         "input_size": config.side,
         "amp": config.amp,
         "device": where.type,

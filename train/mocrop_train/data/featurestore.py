@@ -8,11 +8,10 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-import torch
 from mocrop_manifests.files import publish_bytes, publish_text, sha256, sha256_of_text
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save
-from torch import Tensor, nn
+from torch import Tensor
 
 from mocrop_train.data.shards import ClipEntry
 from mocrop_train.progress import log
@@ -72,13 +71,3 @@ def _read(path: Path, wanted: set[str]) -> dict[str, Tensor]:
         if names and sha256(path)[:_LETTERS] != path.stem:
             raise SafetensorError("its content is not that of its name")
         return {name: file.get_tensor(name) for name in names}
-
-
-def hash_of_weights(network: nn.Module) -> str:
-    """Return the SHA-256 of the names, types, shapes and values of all weights and buffers that are saved."""
-    digest = hashlib.sha256()
-    for name, tensor in network.state_dict().items():
-        values = tensor.detach().cpu().contiguous()
-        digest.update(f"{name} {values.dtype} {tuple(values.shape)}\n".encode())
-        digest.update(values.view(-1).view(torch.uint8).numpy())
-    return digest.hexdigest()

@@ -81,12 +81,12 @@ def weights(body: dict[str, Any]) -> dict[str, torch.Tensor]:
 
 
 def digest(weights: dict[str, torch.Tensor]) -> str:
-    """Return the hexadecimal SHA-256 of weights: names, types, shapes, values.
+    """Return the hexadecimal SHA-256 of weights: names, types, shapes, values, in the order of the network.
 
     The same in whatever file they are: a checkpoint also holds times, and a copy of it other bytes.
     """
     found = hashlib.sha256()
-    for name, tensor in sorted(weights.items()):
+    for name, tensor in weights.items():
         found.update(f"{name} {tensor.dtype} {tuple(tensor.shape)}\n".encode())
         found.update(tensor.detach().cpu().contiguous().flatten().view(torch.uint8).numpy().tobytes())
     return found.hexdigest()
