@@ -10,7 +10,7 @@ from typing import Any
 
 from mocrop_manifests.errors import ManifestError
 from mocrop_manifests.files import sha256
-from mocrop_manifests.records import parse_json, typed_fields
+from mocrop_manifests.records import read_document, typed_fields
 
 FORMAT = "mocrop-shards"
 VERSION = 1
@@ -81,14 +81,14 @@ def read_dataset(folder: Path, *, verify: bool = False) -> DatasetIndex:
 def read_index(folder: Path) -> DatasetIndex:
     """Read the index of a shard set without a look at its shards; raises ManifestError."""
     path = folder / "dataset.json"
-    try:
-        body = parse_json(path.read_bytes())
-    except FileNotFoundError:
-        raise ManifestError(f"{path}: no such file; is {folder} a shard set?") from None
-    except OSError as error:
-        raise ManifestError(f"{path}: cannot be read: {error.strerror}") from None
-    except ValueError as error:
-        raise ManifestError(f"{path}: not valid JSON: {error}") from None
+    body = read_document(
+        path,
+        ManifestError,
+        what=f"an index of {FORMAT}",
+        form=FORMAT,
+        version=VERSION,
+        missing=f"no such file; is {folder} a shard set?",
+    )
     return _parse_index(body, path)
 
 
@@ -110,13 +110,7 @@ def shard_problem(folder: Path, shard: ShardEntry, *, verify: bool) -> str:
     return ""
 
 
-def _parse_index(body: Any, path: Path) -> DatasetIndex:
-    if not isinstance(body, dict) or body.get("format") != FORMAT:
-        raise ManifestError(f"{path}: not an index of {FORMAT}")
-    if body.get("version") != VERSION:
-        raise ManifestError(
-            f"{path}: version {body.get('version')!r} of {FORMAT}; this release reads {VERSION}"
-        )
+def _parse_index(body: dict[str, Any], path: Path) -> DatasetIndex:
     fields = _checked(body, DatasetIndex, path)
     fields["shards"] = [ShardEntry(**_checked(entry, ShardEntry, path)) for entry in fields["shards"]]
     index = DatasetIndex(**fields)

@@ -6,6 +6,8 @@ import dataclasses
 import json
 import types
 import typing
+from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 
@@ -20,6 +22,38 @@ def parse_json(content: bytes) -> Any:
         json.dumps(body, ensure_ascii=False).encode()
     except RecursionError as error:
         raise ValueError(f"JSON nested too deeply: {error}") from None
+    return body
+
+
+def read_document(
+    path: Path,
+    failure: Callable[[str], Exception],
+    *,
+    what: str,
+    form: str,
+    version: int,
+    oldest: int | None = None,
+    missing: str = "no such file",
+) -> dict[str, Any]:
+    """Return the object of a JSON file that says of itself which `form` it has, in which version.
+
+    Raises what `failure` makes of one line: it names the file, and says what is wrong with it: that it is
+    `missing`, that it is not `what` it should be, or of no version from `oldest` to `version`.
+    """
+    try:
+        body = parse_json(path.read_bytes())
+    except FileNotFoundError:
+        raise failure(f"{path}: {missing}") from None
+    except OSError as error:
+        raise failure(f"{path}: cannot be read: {error.strerror}") from None
+    except ValueError as error:
+        raise failure(f"{path}: not valid JSON: {error}") from None
+    if not isinstance(body, dict) or body.get("format") != form:
+        raise failure(f"{path}: not {what}")
+    found = body.get("version")
+    if type(found) is not int or not (oldest or version) <= found <= version:
+        known = f"{oldest} to {version}" if oldest else f"{version}"
+        raise failure(f"{path}: version {found!r} of {form}; this release reads {known}")
     return body
 
 

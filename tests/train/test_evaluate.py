@@ -118,7 +118,6 @@ def test_predictions_tell_what_made_them(toys: Any, tmp_path: Path) -> None:
 def test_the_digest_of_weights_is_theirs_alone_and_tells_every_change() -> None:
     weights = {"b": torch.ones(2, 3), "a": torch.tensor(1, dtype=torch.int64), "c": torch.ones(2).bfloat16()}
     known = checkpoint.digest(weights)
-    assert checkpoint.digest(dict(reversed(weights.items()))) == known
     assert checkpoint.digest({**weights, "b": torch.ones(3, 2).T}) == known
     nearly = torch.ones(2, 3)
     nearly[1, 2] = torch.nextafter(torch.tensor(1.0), torch.tensor(2.0))

@@ -29,6 +29,8 @@ from mocrop_train.run.stopping import left_to_the_parent
 Augmentation = Callable[[Tensor, torch.Generator], Tensor]
 View = Callable[[Tensor], Tensor]
 Draw = TypeVar("Draw")
+Item = TypeVar("Item")
+Joined = TypeVar("Joined")
 # the label of a clip that counts for nothing: cross_entropy leaves it out
 NO_LABEL = -100
 
@@ -270,12 +272,25 @@ def loader(
     sampler: ShuffledClips | Sequence[int] | None = None,
 ) -> DataLoader[Batch]:
     """Return batches of clips, in order or as the sampler says; of several processes each gets its part."""
+    return in_batches(clips, collate, batch_size, workers, sampler, pinned=device.type == "cuda")
+
+
+def in_batches(
+    items: Dataset[Item],
+    joined: Callable[[list[Item]], Joined],
+    batch_size: int,
+    workers: int,
+    sampler: ShuffledClips | Sequence[int] | None,
+    *,
+    pinned: bool,
+) -> DataLoader[Joined]:
+    """Return what `joined` makes of the items of each batch that falls to this process."""
     return DataLoader(
-        clips,  # type: ignore[arg-type]  # the batches are what collate makes of the items
-        batch_sampler=dealt(len(clips), batch_size, sampler),
+        items,  # type: ignore[arg-type]  # the batches are what is made of the items
+        batch_sampler=dealt(len(items), batch_size, sampler),  # type: ignore[arg-type]  # all of ours have a length
         num_workers=workers,
-        collate_fn=collate,
-        pin_memory=device.type == "cuda",
+        collate_fn=joined,
+        pin_memory=pinned,
         persistent_workers=workers > 0,
         worker_init_fn=left_to_the_parent,
         # without its own generator a loader draws from the global one, on which dropout depends

@@ -9,14 +9,13 @@ from typing import Any, NamedTuple, TypeVar
 
 import torch
 from torch import Tensor
-from torch.utils.data import DataLoader, Dataset
+from torch.utils.data import Dataset
 
 from mocrop_train.config import TrainConfig
 from mocrop_train.data import jpegs, loading
 from mocrop_train.data.loading import Batch, Batches, ClipFrames, Clips, TrainClips
-from mocrop_train.data.sampling import ShuffledClips, dealt
+from mocrop_train.data.sampling import ShuffledClips
 from mocrop_train.run import device
-from mocrop_train.run.stopping import left_to_the_parent
 
 T = TypeVar("T")
 
@@ -84,14 +83,8 @@ class DecodedThere:
         self._where = where
         # of its own: nvJPEG may run on no stream on which something is queued
         self._stream = torch.cuda.Stream(where) if where.type == "cuda" else None  # type: ignore[no-untyped-call]
-        self._encoded: DataLoader[list[_Encoded]] = DataLoader(
-            _Reading(clips, source),  # type: ignore[arg-type]  # the batches are the lists that collate passes
-            batch_sampler=dealt(len(clips), batch_size, sampler),
-            num_workers=workers,
-            collate_fn=list,
-            persistent_workers=workers > 0,
-            worker_init_fn=left_to_the_parent,
-            generator=torch.Generator(),
+        self._encoded = loading.in_batches(
+            _Reading(clips, source), list[_Encoded], batch_size, workers, sampler, pinned=False
         )
 
     def __len__(self) -> int:
@@ -173,15 +166,8 @@ class AugmentedThere:
     ) -> None:
         self._clips = clips
         self._where = where
-        self._decoded: DataLoader[list[_Decoded]] = DataLoader(
-            _Decoding(clips),  # type: ignore[arg-type]  # the batches are the lists that collate passes
-            batch_sampler=dealt(len(clips), batch_size, sampler),
-            num_workers=workers,
-            collate_fn=list,
-            pin_memory=where.type == "cuda",
-            persistent_workers=workers > 0,
-            worker_init_fn=left_to_the_parent,
-            generator=torch.Generator(),
+        self._decoded = loading.in_batches(
+            _Decoding(clips), list[_Decoded], batch_size, workers, sampler, pinned=where.type == "cuda"
         )
 
     def __len__(self) -> int:

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from mocrop_manifests.clips import CLIP_ID
-from mocrop_manifests.records import parse_json, typed_fields
+from mocrop_manifests.records import read_document, typed_fields
 
 from mocrop_train.errors import TrainError
 
@@ -102,23 +102,10 @@ def read_predictions(path: Path) -> Predictions:
 
 def _read_body(path: Path) -> dict[str, Any]:
     """Return what a prediction file says, in the form of the newest version."""
-    try:
-        body = parse_json(path.read_bytes())
-    except FileNotFoundError:
-        raise TrainError(f"{path}: no such file") from None
-    except OSError as error:
-        raise TrainError(f"{path}: cannot be read: {error.strerror}") from None
-    except ValueError as error:
-        raise TrainError(f"{path}: not valid JSON: {error}") from None
-    if not isinstance(body, dict) or body.get("format") != FORMAT:
-        raise TrainError(f"{path}: not a prediction file of mocrop-train")
-    if body.get("version") == 1:
-        return _from_version_1(body)
-    if body.get("version") != VERSION:
-        raise TrainError(
-            f"{path}: version {body.get('version')!r} of {FORMAT}; this release reads 1 to {VERSION}"
-        )
-    return body
+    body = read_document(
+        path, TrainError, what="a prediction file of mocrop-train", form=FORMAT, version=VERSION, oldest=1
+    )
+    return _from_version_1(body) if body["version"] == 1 else body
 
 
 def _from_version_1(body: dict[str, Any]) -> dict[str, Any]:

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from mocrop_manifests.records import parse_json, typed_fields
+from mocrop_manifests.records import read_document, typed_fields
 
 from mocrop_train.errors import TrainError, printable
 
@@ -75,18 +75,14 @@ def write_description(about: Description) -> str:
 def read_description(folder: Path) -> Description:
     """Read the model.json of an export; raises TrainError that names the file and what is wrong with it."""
     path = folder / FILE
-    try:
-        body = parse_json(path.read_bytes())
-    except FileNotFoundError:
-        raise TrainError(f"{path}: no such file; is {folder} an export of mocrop-train?") from None
-    except OSError as error:
-        raise TrainError(f"{path}: cannot be read: {error.strerror}") from None
-    except ValueError as error:
-        raise TrainError(f"{path}: not valid JSON: {error}") from None
-    if not isinstance(body, dict) or body.get("format") != FORMAT:
-        raise TrainError(f"{path}: not the description of a model of mocrop-train")
-    if body.get("version") != VERSION:
-        raise TrainError(f"{path}: version {body.get('version')!r} of {FORMAT}; this release reads {VERSION}")
+    body = read_document(
+        path,
+        TrainError,
+        what="the description of a model of mocrop-train",
+        form=FORMAT,
+        version=VERSION,
+        missing=f"no such file; is {folder} an export of mocrop-train?",
+    )
     before = body.get("preprocessing")
     known = {name: before.get(name) for name in ("mean", "std", "size")} if isinstance(before, dict) else {}
     try:
