@@ -135,17 +135,19 @@ def test_a_run_killed_again_and_again_ends_as_one_that_was_not(runs: Runs) -> No
 def test_whoever_is_asked_to_stop_finishes_the_step_saves_and_says_how_to_go_on(runs: Runs) -> None:
     short = (*HARD, "--epochs", 1)
     runs.add("whole", *short)
-    # Ctrl-C reaches the workers too
+    # Ctrl-C reaches the workers too, and so does what schedulers, `timeout` and torchrun send
     runs.add("cut", *short, "--workers", 2, deaths=[death(STEP, 2, "SIGINT")])
+    runs.add("cut", "--resume", "--workers", 2, "--quiet", deaths=[death(STEP, 1, "SIGTERM")])
     # while val is evaluated, nothing need be finished
-    runs.add("cut", "--resume", "--quiet", deaths=[death(VALIDATED, 4, "SIGTERM")])
+    runs.add("cut", "--resume", "--quiet", deaths=[death(VALIDATED, 2, "SIGTERM")])
     runs.add("cut", "--resume", "--quiet")
     runs.add("twice", *short, deaths=[death(STEP, 2, "SIGINT", times=2)])
     codes, lines = runs.ended()
-    assert codes == [0, 130, 130, 0, -2], lines
+    assert codes == [0, 130, 130, 130, 0, -2], lines
     told = "the same command with --resume goes on"
     assert lines == [
         f"mocrop-train: stopped after 0 of 1 epochs and 4 of 7 batches; {told}",
+        f"mocrop-train: stopped after 0 of 1 epochs and 6 of 7 batches; {told}",
         f"mocrop-train: stopped after 0 of 1 epochs and 7 of 7 batches; {told}",
     ]
     assert same(runs.results("cut"), runs.results("whole"))

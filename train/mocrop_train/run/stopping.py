@@ -39,10 +39,10 @@ class Stop:
     @contextlib.contextmanager
     def at_once(self) -> Iterator[None]:
         """Raise InterruptionError in the middle of what is done here, where nothing is lost by it."""
-        if self.asked:
-            raise InterruptionError
-        self._at_once = True
+        self._at_once = True  # first: whoever asks from here on is heard
         try:
+            if self.asked:
+                raise InterruptionError
             yield
         finally:
             self._at_once = False
@@ -57,6 +57,11 @@ class Stop:
 
 
 def left_to_the_parent(worker: int) -> None:
-    """Let a process that reads go on when Ctrl-C reaches all: the one that trains will end it."""
+    """Let a process that reads go on when a signal reaches all: the one that trains will end it.
+
+    Ctrl-C is sent to a whole group, and so is the SIGTERM of torchrun, of `timeout` and of schedulers. A
+    process that reads notices within seconds when the one that trains is gone.
+    """
     del worker
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, signal.SIG_IGN)
