@@ -17,13 +17,14 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 from mocrop_manifests import read_dataset
+from mocrop_train.config import TrainConfig
 from mocrop_train.data import loading
 from mocrop_train.data.loading import NO_LABEL, ClipFrames, TrainClips, collate
 from mocrop_train.data.mixing import Targets
 from mocrop_train.data.sampling import FILLER, Shares, ShuffledClips, Stretch
 from mocrop_train.errors import TrainError
 from mocrop_train.evaluation.evaluate import evaluate_checkpoint
-from mocrop_train.run import checkpoint, parallel
+from mocrop_train.run import checkpoint, device, parallel
 from mocrop_train.run.parallel import Ranks
 from safetensors.torch import load_file
 from torch.distributed import TCPStore  # type: ignore[attr-defined]
@@ -115,6 +116,16 @@ def test_draws_of_a_process_follow_from_the_place_in_the_run_and_from_the_proces
     assert drawn(Ranks(0, 2), 7, 1, 3) == one
     others = [(Ranks(1, 2), (7, 1, 3)), (Ranks(0, 2), (7, 1, 4)), (Ranks(0, 2), (7, 2, 3))]
     assert one not in [drawn(who, *place) for who, place in others]
+
+
+def test_the_processes_of_a_machine_share_the_cores_that_read(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(os, "sched_getaffinity", lambda _: set(range(16)), raising=False)
+    gpu = torch.device("cuda")
+    assert device.loader_workers(TrainConfig(), gpu) == 8
+    for name, value in {"RANK": 5, "WORLD_SIZE": 8, "LOCAL_WORLD_SIZE": 4}.items():
+        monkeypatch.setenv(name, str(value))
+    assert device.loader_workers(TrainConfig(), gpu) == 3
+    assert device.loader_workers(TrainConfig(workers=5), gpu) == 5
 
 
 def ran(world: int, command: list[str]) -> list[tuple[int, str, str]]:

@@ -245,7 +245,7 @@ class TrainConfig(Checked):
     )
     workers: int | None = option(
         None,
-        "Processes that read and decode; 0 reads in the training process.",
+        "Processes that read and decode, for each process of torchrun; 0 reads in the training process.",
         section="Machine",
         low=0,
         high=256,

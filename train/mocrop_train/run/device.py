@@ -15,7 +15,7 @@ from mocrop_train.config import TrainConfig
 from mocrop_train.data import jpegs
 from mocrop_train.errors import TrainError
 from mocrop_train.progress import log
-from mocrop_train.run import parallel
+from mocrop_train.run import launched, parallel
 
 _DTYPES = {"bf16": torch.bfloat16, "fp16": torch.float16}
 # what allocators say; on a GPU torch has a class of its own, but the libraries on it have not
@@ -105,10 +105,13 @@ def shortages_told(config: TrainConfig, doing: str) -> Iterator[None]:
 
 
 def loader_workers(config: TrainConfig, device: torch.device) -> int:
-    """Return how many processes read: on a CPU none, as they would take the cores that compute."""
+    """Return how many processes read for this one: on a CPU none, as they would take the cores that compute.
+
+    The processes of torchrun on one machine share its cores.
+    """
     if config.workers is not None:
         return config.workers
     if device.type == "cpu":
         return 0
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    return min(8, max(1, cores - 1))
+    return min(8, max(1, cores // launched.on_this_machine() - 1))

@@ -21,6 +21,11 @@ def several() -> bool:
     return "RANK" in os.environ and os.environ.get("WORLD_SIZE", "1") != "1"
 
 
+def on_this_machine() -> int:
+    """Return how many processes torchrun has started on this machine; 1 without it."""
+    return int(os.environ.get("LOCAL_WORLD_SIZE", "1")) if several() else 1
+
+
 def silent() -> bool:
     """Say whether another process speaks for this one as long as all goes well."""
     return several() and os.environ["RANK"] != "0"
