@@ -94,6 +94,7 @@ def test_a_settings_file_is_used_and_the_command_line_wins(toys: Any, tmp_path: 
             ["--shards", "nowhere", "--eval-only", "--resume"],
             "--resume goes with training, not with --eval-only",
         ),
+        (["--report", "run", "--epochs", "3"], "--report takes no settings; leave out --epochs"),
         (["--eval-only", "--cost"], "--eval-only and --cost exclude each other"),
         (
             ["--shards", "nowhere", "--out", "run", "--checkpoint", "x.pt"],

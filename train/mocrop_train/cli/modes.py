@@ -14,6 +14,7 @@ from mocrop_train.cli.evaluating import evaluate_one, evaluate_several
 from mocrop_train.cli.exporting import export
 from mocrop_train.cli.frame import check_usage
 from mocrop_train.cli.reporting import report
+from mocrop_train.settings import flag
 
 TRAINING = "training"
 
@@ -101,6 +102,8 @@ def _eval(call: Call) -> None:
 
 
 def _report(call: Call) -> None:
+    settings = _listed([flag(name) for name in call.asked])
+    check_usage(not settings, f"--report takes no settings; leave out {settings}")
     report(_path(call.report_on), shards=call.shards, predictions=call.predictions)
 
 
