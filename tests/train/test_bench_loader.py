@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 import torch
 from mocrop_train.config import TrainConfig
-from mocrop_train.data.feeds import clocked
+from mocrop_train.data.feeds import Clock
 from mocrop_train.data.loading import Batch
 from mocrop_train.evaluation.speed import made_batch
 
@@ -83,7 +83,7 @@ def test_waiting_is_the_time_until_a_batch_is_there() -> None:
 
     sums = {"seconds": 0.0, "waited": 0.0}
     started = time.perf_counter()
-    for _ in clocked(Slow(), sums):
+    for _ in Clock(sums).waiting(Slow()):
         time.sleep(0.08)
     passed = time.perf_counter() - started
     assert 3 * 0.04 <= sums["waited"] <= sums["seconds"] - 3 * 0.08

@@ -6,6 +6,8 @@ import csv
 import dataclasses
 import json
 import math
+import os
+import signal
 from pathlib import Path
 from typing import Any
 
@@ -16,9 +18,9 @@ from mocrop_train import config, loop
 from mocrop_train.config import TrainConfig
 from mocrop_train.data.loading import Batch, ClipFrames
 from mocrop_train.data.sampling import ShuffledClips
-from mocrop_train.errors import TrainError
+from mocrop_train.errors import InterruptionError, TrainError
 from mocrop_train.evaluation import evaluate
-from mocrop_train.run import checkpoint, device
+from mocrop_train.run import checkpoint, device, optim
 from torch import nn
 
 TINY = TrainConfig(model="mobilenet_v2", epochs=3, batch_size=8, device="cpu", workers=0, segments=2)
@@ -230,11 +232,32 @@ def test_the_average_of_the_weights_is_what_is_evaluated(toys: Any, tmp_path: Pa
 
 
 def test_an_epoch_tells_how_long_it_took_and_waited(toys: Any, tmp_path: Path) -> None:
-    report = loop.train(toys.write(), tmp_path / "run", dataclasses.replace(TINY, epochs=1))
+    # without validation, which is in the seconds but not in the speed
+    report = loop.train(toys.write(), tmp_path / "run", dataclasses.replace(TINY, epochs=1, val_share=0.0))
     row = report.history[0]
     assert list(row)[-3:] == ["seconds", "wait", "clips_per_second"]
     assert 0 < row["wait"] < 1
     assert row["clips_per_second"] * row["seconds"] == pytest.approx(24, rel=0.05)
+
+
+def test_an_epoch_of_one_batch_that_is_stopped_behind_it_keeps_its_time(
+    toys: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder, settings = toys.write(clips=toys.clips(train=8, test=3)), dataclasses.replace(TINY, epochs=1)
+    with monkeypatch.context() as patch:
+        step = optim.set_lr
+
+        def asked(*arguments: Any) -> None:
+            os.kill(os.getpid(), signal.SIGTERM)
+            step(*arguments)
+
+        patch.setattr(optim, "set_lr", asked)
+        with pytest.raises(InterruptionError, match="0 of 1 epochs and 1 of 1 batches"):
+            loop.train(folder, tmp_path / "run", settings)
+    saved = checkpoint.load(tmp_path / "run" / "last.pt")["sums"]
+    assert saved["seconds"] > saved["waited"] > 0
+    row = loop.train(folder, tmp_path / "run", settings.resolved(32), resume=True).history[0]
+    assert 0 < row["wait"] < 1
 
 
 class Greedy(nn.Module):

@@ -15,7 +15,7 @@ from torch import nn
 
 from mocrop_train.config import TrainConfig
 from mocrop_train.data import loading, mixing, splits
-from mocrop_train.data.feeds import Feeds, clocked, feeds
+from mocrop_train.data.feeds import Clock, Feeds, feeds
 from mocrop_train.data.loading import NO_LABEL, Batch
 from mocrop_train.errors import InterruptionError, TrainError
 from mocrop_train.evaluation import evaluate
@@ -125,12 +125,13 @@ def _fit(run: State, fed: Feeds, config: TrainConfig, keeper: Keeper) -> None:
 def train_epoch(run: State, fed: Feeds, config: TrainConfig, after_step: Callable[[], None]) -> None:
     """Learn from the batches that are left of an epoch; a step is taken after every `accumulate` of them."""
     run.network.train()
-    label, batches = f"epoch {run.epoch + 1}/{config.epochs}", len(fed.train)
-    for batch in track(clocked(fed.train, run.sums), label, batches, done=run.batch, remark=run.in_words):
+    label, batches, clock = f"epoch {run.epoch + 1}/{config.epochs}", len(fed.train), Clock(run.sums)
+    for batch in track(clock.waiting(fed.train), label, batches, done=run.batch, remark=run.in_words):
         _learn(run, batch, fed, config)
         run.batch += 1
         if run.batch % config.accumulate == 0 or run.batch == batches:
             _step(run, batches, config)
+            clock.tick()
             after_step()
 
 

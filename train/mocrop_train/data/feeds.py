@@ -40,15 +40,31 @@ class Feeds:
         return [self.clips["train"][clip].clip_id for clip, _ in itertools.islice(self.order, count)]
 
 
-def clocked(batches: Batches, sums: dict[str, float]) -> Iterator[Batch]:
-    """Yield the batches; to `sums` are added all `seconds`, and those `waited` until a batch was there."""
-    before = time.perf_counter()
-    for batch in batches:
-        came = time.perf_counter()
-        sums["waited"] += came - before
-        yield batch
-        before, start = time.perf_counter(), before
-        sums["seconds"] += before - start
+class Clock:
+    """Adds the time that passes to the sums of an epoch: all `seconds`, and those `waited` for batches."""
+
+    def __init__(self, sums: dict[str, float]) -> None:
+        self._sums = sums
+        self._last = time.perf_counter()
+
+    def tick(self) -> None:
+        """Let the sums hold all time until now, as they must before they are saved."""
+        now = time.perf_counter()
+        self._sums["seconds"] += now - self._last
+        self._last = now
+
+    def waiting(self, batches: Batches) -> Iterator[Batch]:
+        """Yield the batches; what passes until one is there is waited for."""
+        coming = iter(batches)
+        while True:
+            self.tick()
+            before = self._last
+            batch = next(coming, None)
+            self.tick()
+            if batch is None:
+                return
+            self._sums["waited"] += self._last - before
+            yield batch
 
 
 class Postponed:
