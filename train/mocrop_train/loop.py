@@ -143,7 +143,7 @@ def _learn(run: State, batch: Batch, fed: Feeds, config: TrainConfig) -> None:
     run.ranks.seed(*draw)
     frames, targets = mixing.mix(frames, batch, labels, alpha=config.mixup, draw=draw)
     with device.autocast(config, run.where):
-        logits = evaluate.clip_logits(run.network(frames), batch.counts).float()
+        logits = evaluate.clip_logits(run.network(frames).float(), batch.counts)
     loss = targets.loss(logits, config.label_smoothing)
     # what is taken of the gradients of several processes is their mean
     share = run.ranks.world / optim.clips_of_step(run.batch, len(fed.order), config)
