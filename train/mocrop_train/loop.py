@@ -127,9 +127,11 @@ def train_epoch(run: State, fed: Feeds, config: TrainConfig, after_step: Callabl
     run.network.train()
     label, batches, clock = f"epoch {run.epoch + 1}/{config.epochs}", len(fed.train), Clock(run.sums)
     for batch in track(clock.waiting(fed.train), label, batches, done=run.batch, remark=run.in_words):
-        _learn(run, batch, fed, config)
+        whole = (run.batch + 1) % config.accumulate == 0 or run.batch + 1 == batches
+        with run.ranks.gathering(run.network, whole=whole):
+            _learn(run, batch, fed, config)
         run.batch += 1
-        if run.batch % config.accumulate == 0 or run.batch == batches:
+        if whole:
             _step(run, batches, config)
             clock.tick()
             after_step()

@@ -7,6 +7,7 @@ and everything here costs nothing.
 from __future__ import annotations
 
 import atexit
+import contextlib
 import os
 from dataclasses import dataclass
 from datetime import timedelta
@@ -83,6 +84,16 @@ class Ranks:
         if self.world == 1:
             return network
         return DistributedDataParallel(network)
+
+
+    def gathering(self, network: nn.Module, *, whole: bool) -> contextlib.AbstractContextManager[None]:
+        """Return the context in which a batch adds its gradient; they are averaged when a step is `whole`.
+
+        Until then each process has its own, so that they are sent once a step.
+        """
+        if whole or not isinstance(network, DistributedDataParallel):
+            return contextlib.nullcontext()
+        return network.no_sync()
 
 
 def current() -> Ranks:
