@@ -20,7 +20,7 @@ from mocrop_train.data.loading import Batch, ClipFrames
 from mocrop_train.data.sampling import ShuffledClips
 from mocrop_train.errors import InterruptionError, TrainError
 from mocrop_train.evaluation import evaluate
-from mocrop_train.run import checkpoint, device, optim
+from mocrop_train.run import checkpoint, device, optim, runfolder
 from torch import nn
 
 TINY = TrainConfig(model="mobilenet_v2", epochs=3, batch_size=8, device="cpu", workers=0, segments=2)
@@ -320,6 +320,28 @@ def test_a_finished_run_is_not_overwritten(toys: Any, tmp_path: Path) -> None:
     with pytest.raises(TrainError, match="holds a run already; --resume goes on with it"):
         loop.train(folder, tmp_path / "run", TINY)
     assert (tmp_path / "run" / "last.pt").read_bytes() == before
+
+
+def test_a_folder_has_one_run_at_a_time(toys: Any, tmp_path: Path) -> None:
+    folder, out = toys.write(), tmp_path / "run"
+    came, come = os.pipe()
+    with runfolder.alone(out):
+        with pytest.raises(TrainError, match="run: another run is at work in it; wait for it, stop it first"):
+            loop.train(folder, out, TINY)
+        reader = os.fork()
+        if not reader:
+            os.write(come, b"!")
+            signal.pause()
+        os.read(came, 1)
+    assert list(out.iterdir()) == []
+    try:
+        with runfolder.alone(out):  # a process that reads may outlive a killed run for a while
+            pass
+    finally:
+        os.kill(reader, signal.SIGKILL)
+        os.waitpid(reader, 0)
+        os.close(came)
+        os.close(come)
 
 
 def test_a_run_that_died_before_best_pt_was_written_gets_it_when_resumed(toys: Any, tmp_path: Path) -> None:

@@ -73,11 +73,13 @@ def train(
     run = state.start(config, len(index.classes), where, load=not resume)
     if resume:
         state.restore(run, last, identity)
-    if run.ranks.main:
-        sweep(out, spare_living=True)
-        runfolder.write_config(out / "config.json", config, index, shards, division.selection)
-    fed = feeds(division.sources, run.model, config, where, out)
-    with Stop() as stop, Events(out, config) as events:
+    main = run.ranks.main
+    with runfolder.alone(out, holds=main), Stop() as stop, Events(out, config) as events:
+        if main:
+            sweep(out, spare_living=True)
+            runfolder.write_config(out / "config.json", config, index, shards, division.selection)
+        with stop.at_once():
+            fed = feeds(division.sources, run.model, config, where, out)
         keeper = Keeper(run, out, identity, stop, config.save_every, events)
         try:
             _fit(run, fed, config, keeper)
@@ -88,9 +90,9 @@ def train(
             raise InterruptionError(f"stopped after {done}; the same command with --resume goes on") from None
     if test is None:
         log.warning("%s: no clips in split test, so there is no test result", shards)
-    elif run.ranks.main:
+    elif main:
         write_results(out, test, path=predictions)
-    if run.ranks.main:
+    if main:
         leave_report(out, shards=shards, predictions=predictions)
     return Report(run.best, run.history, division.selection.on, test)
 

@@ -85,7 +85,6 @@ class Ranks:
             return network
         return DistributedDataParallel(network)
 
-
     def gathering(self, network: nn.Module, *, whole: bool) -> contextlib.AbstractContextManager[None]:
         """Return the context in which a batch adds its gradient; they are averaged when a step is `whole`.
 

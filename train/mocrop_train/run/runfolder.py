@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import contextlib
 import csv
 import dataclasses
+import fcntl
 import io
 import json
+import os
 import platform
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
@@ -19,6 +23,49 @@ from mocrop_manifests.files import publish_text
 from mocrop_train.config import TrainConfig
 from mocrop_train.data.splits import Selection
 from mocrop_train.errors import TrainError
+from mocrop_train.progress import log
+
+# the descriptors of run folders that this process holds
+_held: set[int] = set()
+
+
+@contextlib.contextmanager
+def alone(out: Path, *, holds: bool = True) -> Iterator[None]:
+    """Make a run folder and hold it while the context is open; with `holds` false do neither.
+
+    What is held is the folder itself, so no file is left, and it is free as soon as its holder is dead: the
+    processes that read for it do not keep it. On a file system without locks nothing is held. Raises
+    TrainError if another run has the folder.
+    """
+    if not holds:
+        yield
+        return
+    out.mkdir(parents=True, exist_ok=True)
+    folder = os.open(out, os.O_RDONLY)
+    _held.add(folder)
+    try:
+        try:
+            fcntl.flock(folder, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            raise TrainError(
+                f"{out}: another run is at work in it; wait for it, stop it first, or take another --out"
+            ) from None
+        except OSError as error:
+            log.debug("%s cannot be locked: %s", out, error)
+        yield
+    finally:
+        _held.discard(folder)
+        os.close(folder)
+
+
+def _let_go() -> None:
+    """Close what a forked process has inherited of the folders held by its parent."""
+    for folder in _held:
+        os.close(folder)
+    _held.clear()
+
+
+os.register_at_fork(after_in_child=_let_go)
 
 
 def write_config(
