@@ -8,8 +8,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from mocrop_train import config, recipes, settings
-from mocrop_train.config import TrainConfig
+from mocrop_train import overrides, recipes, settings
+from mocrop_train.config import MODELS, TrainConfig
 from mocrop_train.errors import TrainError
 from mocrop_train.models import backbones
 from mocrop_train.run import optim
@@ -38,7 +38,7 @@ from torch import nn
 )
 def test_bad_settings_are_refused_in_one_line(options: dict[str, Any], message: str) -> None:
     with pytest.raises(TrainError) as caught:
-        config.build(options)
+        overrides.build(options)
     assert str(caught.value).startswith(message)
     assert "\n" not in str(caught.value)
 
@@ -46,7 +46,7 @@ def test_bad_settings_are_refused_in_one_line(options: dict[str, Any], message: 
 def test_the_command_line_wins_over_the_file_which_wins_over_the_defaults(tmp_path: Path) -> None:
     file = tmp_path / "train.toml"
     file.write_text('epochs = 7\nbatch-size = 4\nmodel = "swin_t"\nlr = 1\n')
-    built = config.build(settings.given({"epochs": 9}, file))
+    built = overrides.build(settings.given({"epochs": 9}, file))
     assert (built.epochs, built.batch_size, built.model, built.lr) == (9, 4, "swin_t", 1)
     assert built.segments == TrainConfig().segments
 
@@ -54,16 +54,16 @@ def test_the_command_line_wins_over_the_file_which_wins_over_the_defaults(tmp_pa
 def test_flags_win_over_the_file_over_the_recipe_over_the_defaults(tmp_path: Path) -> None:
     file = tmp_path / "train.toml"
     file.write_text('recipe = "paper"\nepochs = 7\nmixup = 0.4\nlr-steps = [0.3, 0.6, 0.9]\n')
-    built = config.build(settings.given({"epochs": 9}, file))
+    built = overrides.build(settings.given({"epochs": 9}, file))
     assert (built.epochs, built.mixup, built.lr_steps) == (9, 0.4, (0.3, 0.6, 0.9))
     assert (built.batch_size, built.weight_decay, built.crop_shape) == (32, 1e-4, "free")
     assert built.save_every == TrainConfig().save_every
-    assert config.build(settings.given({"recipe": "none"}, file)).batch_size == TrainConfig().batch_size
+    assert overrides.build(settings.given({"recipe": "none"}, file)).batch_size == TrainConfig().batch_size
 
 
 @pytest.mark.parametrize("name", recipes.RECIPES)
 def test_every_recipe_is_made_of_settings_and_its_help_tells_them_all(name: str) -> None:
-    built = config.build({"recipe": name})
+    built = overrides.build({"recipe": name})
     for setting, value in recipes.RECIPES[name].items():
         assert getattr(built, setting) == value
         assert f"{settings.flag(setting)[2:]} " in recipes.in_words(name)
@@ -72,7 +72,7 @@ def test_every_recipe_is_made_of_settings_and_its_help_tells_them_all(name: str)
 
 
 def test_the_recipe_of_the_paper_lowers_the_rate_where_its_code_does() -> None:
-    built = config.build({"recipe": "paper"}).resolved(224)
+    built = overrides.build({"recipe": "paper"}).resolved(224)
     batches = 298
     rates = [optim.learning_rate(epoch * batches, batches, built) for epoch in range(100)]
     assert rates == pytest.approx([1e-3] * 40 + [1e-4] * 40 + [1e-5] * 20)
@@ -94,18 +94,18 @@ def test_biases_and_norms_are_decayed_if_asked_for(decay_norms: bool) -> None:
 
 def test_settings_of_several_numbers_are_written_as_they_are_read() -> None:
     saved = json.loads(json.dumps(dataclasses.asdict(TrainConfig(lr_steps=(0.2, 0.5)).resolved(32))))
-    assert config.resumed(saved, {}).lr_steps == (0.2, 0.5)
-    assert config.resumed(saved, {"lr_steps": [0.2, 0.5]}).lr_steps == (0.2, 0.5)
-    assert config.build({"lr_steps": []}).lr_steps == ()
+    assert overrides.resumed(saved, {}).lr_steps == (0.2, 0.5)
+    assert overrides.resumed(saved, {"lr_steps": [0.2, 0.5]}).lr_steps == (0.2, 0.5)
+    assert overrides.build({"lr_steps": []}).lr_steps == ()
     assert settings.in_words((0.2, 0.5)) == "0.2,0.5"
 
 
 def test_a_run_that_goes_on_keeps_what_its_recipe_was_then() -> None:
-    saved = dataclasses.asdict(config.build({"recipe": "modern", "epochs": 3}).resolved(32))
+    saved = dataclasses.asdict(overrides.build({"recipe": "modern", "epochs": 3}).resolved(32))
     saved["mixup"] = 0.0  # as an older release had it
-    assert config.resumed(saved, {}).mixup == 0.0
+    assert overrides.resumed(saved, {}).mixup == 0.0
     del saved["hue"]
-    assert config.resumed(saved, {}).hue == TrainConfig().hue
+    assert overrides.resumed(saved, {}).hue == TrainConfig().hue
 
 
 @pytest.mark.parametrize(("text", "message"), [("epochs = ", "not valid TOML"), (None, "no such file")])
@@ -128,22 +128,22 @@ def test_automatic_values_are_filled_in_and_given_ones_kept() -> None:
 
 def test_a_resumed_run_keeps_its_settings_but_may_change_machines() -> None:
     saved = dataclasses.asdict(TrainConfig(epochs=5, workers=2, device="cpu").resolved(32))
-    going_on = config.resumed(saved, {"workers": 1, "epochs": 5})
+    going_on = overrides.resumed(saved, {"workers": 1, "epochs": 5})
     assert (going_on.epochs, going_on.workers, going_on.device) == (5, 1, "cpu")
     with pytest.raises(
         TrainError, match=r"--lr 0\.5: a resumed run keeps its settings, and there it is 0\.001"
     ):
-        config.resumed(saved, {"lr": 0.5})
+        overrides.resumed(saved, {"lr": 0.5})
 
 
 def test_evaluation_forgets_the_machine_and_the_limit_of_the_training() -> None:
     saved = dataclasses.asdict(TrainConfig(limit=3, threads=64, device="cuda", amp="bf16").resolved(32))
-    found = config.evaluated(saved, {"batch_size": 2})
+    found = overrides.evaluated(saved, {"batch_size": 2})
     assert (found.limit, found.threads, found.device) == (None, None, "auto")
     assert (found.amp, found.batch_size, found.input_size) == ("bf16", 2, 32)
     with pytest.raises(TrainError, match="--segments 8: evaluation keeps to the settings of the checkpoint"):
-        config.evaluated(saved, {"segments": 8})
+        overrides.evaluated(saved, {"segments": 8})
 
 
 def test_every_model_on_the_list_can_be_built() -> None:
-    assert set(config.MODELS) == set(backbones.HEADS)
+    assert set(MODELS) == set(backbones.HEADS)

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import dataclasses
 import logging
+import os
+import signal
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -17,11 +19,12 @@ from mocrop_train.data import features, loading
 from mocrop_train.data.features import CachedFeatures, cache_features
 from mocrop_train.data.featurestore import FeatureStore
 from mocrop_train.data.loading import ClipFrames
-from mocrop_train.errors import TrainError
+from mocrop_train.errors import InterruptionError, TrainError
 from mocrop_train.evaluation.evaluate import evaluate_checkpoint
 from mocrop_train.models import FrameClassifier, build_model
 from mocrop_train.run import checkpoint, parallel
 from mocrop_train.run.parallel import Ranks
+from safetensors.torch import load_file
 from torch import Tensor
 
 CPU = torch.device("cpu")
@@ -161,6 +164,15 @@ def test_an_interruption_loses_no_batch_and_changes_nothing(
     again = cache_features(model, source, FROZEN, CPU, tmp_path / "cut", label="train")
     assert frames / 2 < before < frames == spy.frames
     assert same(all_of(again), all_of(whole))
+
+
+def test_a_run_that_is_asked_to_stop_stores_the_features_it_has(toys: Any, tmp_path: Path, spy: Spy) -> None:
+    spy.then = lambda count: os.kill(os.getpid(), signal.SIGTERM) if count > 40 else None
+    folder = toys.write()
+    with pytest.raises(InterruptionError):
+        loop.train(folder, tmp_path / "run", FROZEN)
+    stored = sum(len(load_file(path)) for path in tmp_path.glob("run/features/*/*.safetensors"))
+    assert 0 < stored < len(opened(folder).clips)
 
 
 def test_a_killed_run_keeps_what_it_has_stored(

@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 import torch
 from mocrop_manifests import read_dataset
-from mocrop_train import config, loop
+from mocrop_train import loop, overrides
 from mocrop_train.config import TrainConfig
 from mocrop_train.data.loading import Batch, ClipFrames
 from mocrop_train.data.sampling import ShuffledClips
@@ -89,7 +89,7 @@ def test_a_resumed_run_ends_with_the_very_weights_of_an_uninterrupted_one(
         with pytest.raises(KilledError):
             loop.train(folder, tmp_path / "cut", settings)
     assert checkpoint.load(tmp_path / "cut" / "last.pt")["epoch"] == 1
-    saved = config.resumed(checkpoint.load(tmp_path / "cut" / "last.pt")["config"], {})
+    saved = overrides.resumed(checkpoint.load(tmp_path / "cut" / "last.pt")["config"], {})
     resumed = loop.train(folder, tmp_path / "cut", saved, resume=True)
     for name in ("last.pt", "best.pt"):
         assert same(weights(tmp_path / "whole" / name), weights(tmp_path / "cut" / name))
@@ -140,7 +140,7 @@ def test_without_anything_to_choose_on_the_last_epoch_is_taken(toys: Any, tmp_pa
 def test_a_run_folder_tells_what_was_run_and_how_it_went(toys: Any, tmp_path: Path) -> None:
     loop.train(toys.write(), tmp_path / "run", TINY)
     about = json.loads((tmp_path / "run" / "config.json").read_text())
-    assert config.build(about["config"]) == TINY.resolved(32)
+    assert overrides.build(about["config"]) == TINY.resolved(32)
     assert about["versions"]["torch"] == torch.__version__
     with (tmp_path / "run" / "log.csv").open() as stream:
         rows = list(csv.DictReader(stream))

@@ -7,11 +7,10 @@ from __future__ import annotations
 
 import dataclasses
 from dataclasses import dataclass
-from typing import Any, TypeVar
+from typing import TypeVar
 
 from mocrop_train import recipes
-from mocrop_train.errors import TrainError
-from mocrop_train.settings import Checked, flag, in_words, option, replaced
+from mocrop_train.settings import Checked, option
 
 Number = TypeVar("Number", int, float)
 MODELS = (
@@ -25,8 +24,8 @@ MODELS = (
     "swin_t",
     "swin_b",
 )
+# settings of the machine, which may change while a run goes on
 ANY_RUN = ("device", "workers", "decode", "augment", "threads", "save_every", "feature_cache", "tensorboard")
-WHEN_EVALUATED = (*ANY_RUN, "batch_size", "amp", "limit")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -310,49 +309,7 @@ class TrainConfig(Checked):
         )
 
 
-def build(options: dict[str, Any]) -> TrainConfig:
-    """Make a config of `options`, over those of their recipe, over the defaults.
-
-    Raises TrainError for unknown names, wrong types and values out of range.
-    """
-    recipe = options.get("recipe")
-    values = recipes.RECIPES.get(recipe, {}) if isinstance(recipe, str) else {}
-    return replaced(TrainConfig(), {**values, **options})
-
-
-def resumed(saved: dict[str, Any], options: dict[str, Any]) -> TrainConfig:
-    """Return the config of a checkpoint to go on with; `options` may change the machine's settings only.
-
-    Raises TrainError that names an option which differs.
-    """
-    return _carry_on(saved, options, ANY_RUN, "a resumed run keeps its settings")
-
-
-def evaluated(saved: dict[str, Any], options: dict[str, Any]) -> TrainConfig:
-    """Return the config to evaluate a checkpoint with; the machine and `limit` of its training are forgotten.
-
-    Raises TrainError that names an option which differs and is not one of WHEN_EVALUATED.
-    """
-    kept = {name: value for name, value in saved.items() if name not in (*ANY_RUN, "limit")}
-    return _carry_on(kept, options, WHEN_EVALUATED, "evaluation keeps to the settings of the checkpoint")
-
-
 def _known(value: Number | None, name: str) -> Number:
     if value is None:
         raise ValueError(f"{name} is automatic; use TrainConfig.resolved first")
     return value
-
-
-def _carry_on(
-    saved: dict[str, Any], options: dict[str, Any], changeable: tuple[str, ...], why: str
-) -> TrainConfig:
-    config = replaced(TrainConfig(), saved)  # whole already: what its recipe says now is of no matter
-    changed = replaced(config, options)
-    for name in options:
-        value, before = getattr(changed, name), getattr(config, name)
-        if name not in changeable and value != before:
-            raise TrainError(
-                f"{flag(name)} {in_words(value)}: {why}, and there it is {in_words(before)}; "
-                "leave the option out"
-            )
-    return changed

@@ -55,7 +55,7 @@ def train(
     """Train on the split `train` of a shard set, then evaluate once on `test`; folder `out` gets everything.
 
     best.pt is chosen as data.splits says: on test only if the config asks for that. With `resume`, `config`
-    must be that of out/last.pt (see config.resumed). `predictions` is where those on test go,
+    must be that of out/last.pt (see overrides.resumed). `predictions` is where those on test go,
     out/predictions.json by default. Raises TrainError or ManifestError, and InterruptionError on a first
     SIGINT or SIGTERM, once the step is done and saved.
     """

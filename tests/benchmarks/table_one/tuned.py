@@ -8,8 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from mocrop_manifests.files import publish_text, remove
-from mocrop_train import config as configs
-from mocrop_train import loop
+from mocrop_train import loop, overrides
 from mocrop_train.config import TrainConfig
 from mocrop_train.evaluation.evaluate import evaluate_checkpoint
 from mocrop_train.evaluation.predictions import Predictions, read_predictions, write_predictions
@@ -64,6 +63,6 @@ class TrainedTester:
         config, last = dataclasses.replace(self.config, seed=seed), out / "last.pt"
         if last.exists():
             saved = checkpoint.load(last)["config"]
-            loop.train(shards, out, configs.resumed(saved, {}), resume=True)
+            loop.train(shards, out, overrides.resumed(saved, {}), resume=True)
         else:
             loop.train(shards, out, config)

@@ -8,8 +8,7 @@ from typing import Any
 import click
 from mocrop_manifests import __version__
 
-from mocrop_train import config as configs
-from mocrop_train import settings
+from mocrop_train import overrides, settings
 from mocrop_train.cli.exporting import parse_formats
 from mocrop_train.cli.frame import FILE, FOLDER, OneLineErrors, config_options
 from mocrop_train.cli.modes import FLAGS, Call, other_mode
@@ -148,7 +147,7 @@ def main(file: Path | None, quiet: bool, debug: bool, **given: Any) -> None:
 
 def _train(call: Call) -> None:
     shards, out, predictions = call.shards or Path(), call.out or Path(), call.predictions_file or Path()
-    config = TrainConfig() if call.resume else configs.build(call.asked)
+    config = TrainConfig() if call.resume else overrides.build(call.asked)
     from mocrop_train import loop
     from mocrop_train.run import checkpoint
 
@@ -158,7 +157,7 @@ def _train(call: Call) -> None:
             raise TrainError(
                 f"{last}: no such checkpoint; a run that has saved nothing starts without --resume"
             )
-        config = configs.resumed(checkpoint.load(last)["config"], call.asked)
+        config = overrides.resumed(checkpoint.load(last)["config"], call.asked)
     outcome = loop.train(shards, out, config, resume=call.resume, verify=call.verify, predictions=predictions)
     click.echo(loop.format_report(outcome))
     if outcome.test:

@@ -14,7 +14,7 @@ from mocrop_manifests.files import sha256
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from mocrop_train import config
+from mocrop_train import overrides
 from mocrop_train.config import TrainConfig
 from mocrop_train.data import feeds, loading
 from mocrop_train.data.loading import Batches
@@ -168,10 +168,10 @@ def load(path: Path, options: dict[str, Any] | None = None) -> Loaded:
     """Load a checkpoint to evaluate it.
 
     Settings come from the checkpoint, except the machine's and `limit`; `options` may change those of
-    config.WHEN_EVALUATED. Raises TrainError.
+    overrides.WHEN_EVALUATED. Raises TrainError.
     """
     saved = checkpoint.load(path)
-    settings = config.evaluated(saved["config"], options or {})
+    settings = overrides.evaluated(saved["config"], options or {})
     where = device.prepare(settings)
     model = build_model(settings, len(saved["classes"]), load=False)
     checkpoint.fill(model, checkpoint.weights(saved), path)

@@ -12,7 +12,7 @@ from typing import Any
 import torch
 from mocrop_manifests import read_dataset
 
-from mocrop_train import config as configs
+from mocrop_train import overrides
 from mocrop_train.config import TrainConfig
 from mocrop_train.data import loading
 from mocrop_train.errors import TrainError
@@ -78,9 +78,9 @@ def subject(asked: dict[str, Any], *, shards: Path | None, saved: Path | None, f
     side = asked.get("input_size")
     body = checkpoint.load(saved) if saved else None
     if body is None:
-        config = configs.build(asked)
+        config = overrides.build(asked)
     else:
-        config = configs.evaluated(
+        config = overrides.evaluated(
             body["config"], {name: value for name, value in asked.items() if name != "input_size"}
         )
     classes = len(body["classes"]) if body else _IMAGENET_CLASSES
