@@ -155,6 +155,7 @@ def test_a_run_folder_tells_what_was_run_and_how_it_went(toys: Any, tmp_path: Pa
         "metrics.json",
         "predictions.json",
         "reliability.png",
+        "report.html",
     ]
 
 
