@@ -13,6 +13,7 @@ from typing import Any
 import pytest
 import torch
 from mocrop_manifests import read_dataset
+from mocrop_manifests.files import publish
 from mocrop_train import loop
 from mocrop_train.config import TrainConfig
 from mocrop_train.data import features, loading
@@ -173,6 +174,20 @@ def test_a_run_that_is_asked_to_stop_stores_the_features_it_has(toys: Any, tmp_p
         loop.train(folder, tmp_path / "run", FROZEN)
     stored = sum(len(load_file(path)) for path in tmp_path.glob("run/features/*/*.safetensors"))
     assert 0 < stored < len(opened(folder).clips)
+
+
+def test_a_file_that_another_run_is_writing_is_left_alone(
+    toys: Any, tmp_path: Path, model: FrameClassifier, caplog: pytest.LogCaptureFixture
+) -> None:
+    source = opened(toys.write())
+    whole = cache_features(model, source, FROZEN, CPU, tmp_path, label="train")
+    (stored,) = tmp_path.glob("*/*.safetensors")
+    with publish(stored.with_name(f"{'0' * 32}.safetensors")) as temporary:
+        temporary.write_bytes(stored.read_bytes()[:-100])
+        again = cache_features(model, source, FROZEN, CPU, tmp_path, label="train")
+        assert temporary.exists()
+    assert caplog.messages == []
+    assert same(all_of(again), all_of(whole))
 
 
 def test_a_killed_run_keeps_what_it_has_stored(

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from mocrop_manifests.files import publish_bytes, publish_text, sha256, sha256_of_text
+from mocrop_manifests.files import TEMPORARY, publish_bytes, publish_text, sha256, sha256_of_text
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save
 from torch import Tensor
@@ -40,6 +40,8 @@ class FeatureStore:
         wanted = {clip.clip_id: clip.frames for clip in clips}
         found: dict[str, Tensor] = {}
         for path in sorted(self.folder.glob("*.safetensors")):
+            if path.name.startswith(TEMPORARY):  # another run, perhaps on another machine, is writing it
+                continue
             try:
                 stored = _read(path, wanted.keys() - found.keys())
             except FileNotFoundError:  # another run has found it damaged
