@@ -168,7 +168,7 @@ def test_checkpoints_hold_plain_values_only(toys: Any, tmp_path: Path) -> None:
 
 
 def test_a_loss_that_is_no_number_stops_the_run_and_says_where(toys: Any, tmp_path: Path) -> None:
-    settings = dataclasses.replace(TINY, optimizer="sgd", lr=1e30, warmup=0.0, schedule="step")
+    settings = dataclasses.replace(TINY, optimizer="sgd", lr=1e30, warmup=0.0, schedule="step", val_share=0.0)
     folder = toys.write()
     with pytest.raises(TrainError) as caught:
         loop.train(folder, tmp_path / "run", settings)
@@ -184,7 +184,7 @@ def test_a_loss_that_is_no_number_stops_the_run_and_says_where(toys: Any, tmp_pa
 
 @pytest.mark.parametrize("save_every", [0.0, 1e-9])
 def test_weights_that_are_no_numbers_are_never_saved(toys: Any, tmp_path: Path, save_every: float) -> None:
-    # one step, after which weights are infinite though no loss was
+    # one step, after which weights are infinite though no loss was; val would only find its outputs so
     settings = dataclasses.replace(
         TINY, optimizer="sgd", lr=1e39, warmup=0.0, schedule="step", epochs=1, save_every=save_every
     )
@@ -201,7 +201,7 @@ def test_accumulated_batches_make_the_step_of_one_large_batch(
     # the head of a frozen backbone: without batch normalisation a clip's gradient is its own
     folder = toys.write(clips=toys.clips(train=clips, test=3))
     settings = dataclasses.replace(
-        TINY, freeze=True, optimizer="sgd", lr=0.1, epochs=2, clip_grad=0.5, flip=False
+        TINY, freeze=True, optimizer="sgd", lr=0.1, epochs=2, clip_grad=0.5, flip=False, val_share=0.0
     )
     steps, found = 2 * math.ceil(clips / (3 * batch_size)), []
     for name, size, accumulate in (("large", 3 * batch_size, 1), ("small", batch_size, 3)):

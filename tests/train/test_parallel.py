@@ -342,9 +342,12 @@ def test_a_process_that_is_killed_ends_the_others_with_a_line(toys: Any, tmp_pat
 
 
 @pytest.mark.slow
-def test_ctrl_c_at_torchrun_saves_and_says_so_once(toys: Any, tmp_path: Path) -> None:
+@pytest.mark.parametrize("asked", [signal.SIGINT, signal.SIGTERM])
+def test_a_signal_to_torchrun_saves_and_says_so_once(
+    toys: Any, tmp_path: Path, asked: signal.Signals
+) -> None:
     folder, run = toys.write(), tmp_path / "run"
-    command = train_command(folder, run, "--epochs", 500)
+    command = train_command(folder, run, "--epochs", 500, "--workers", 1)
     process = subprocess.Popen(
         [*TORCHRUN, "2", *command[1:]], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
     )
@@ -353,7 +356,7 @@ def test_ctrl_c_at_torchrun_saves_and_says_so_once(toys: Any, tmp_path: Path) ->
         assert process.poll() is None
         assert time.monotonic() < end
         time.sleep(0.1)
-    process.send_signal(signal.SIGINT)
+    process.send_signal(asked)
     _, told = process.communicate(timeout=60)
     lines = [line for line in told.splitlines() if line.startswith("mocrop-train: ")]
     assert len(lines) == 1, told

@@ -81,13 +81,7 @@ def train(
         with stop.at_once():
             fed = feeds(division.sources, run.model, config, where, out)
         keeper = Keeper(run, out, identity, stop, config.save_every, events)
-        try:
-            _fit(run, fed, config, keeper)
-            with stop.at_once():
-                test = _test(run, fed, config, out / "best.pt", index)
-        except InterruptionError:
-            done = f"{run.epoch} of {config.epochs} epochs and {run.batch} of {len(fed.train)} batches"
-            raise InterruptionError(f"stopped after {done}; the same command with --resume goes on") from None
+        test = _fit_and_test(run, fed, config, keeper, out / "best.pt", index)
     if test is None:
         log.warning("%s: no clips in split test, so there is no test result", shards)
     elif main:
@@ -107,6 +101,19 @@ def format_report(report: Report) -> str:
     if report.test:
         lines.append(evaluate.format_result(report.test))
     return "\n".join(lines)
+
+
+def _fit_and_test(
+    run: State, fed: Feeds, config: TrainConfig, keeper: Keeper, best: Path, index: DatasetIndex
+) -> Predictions | None:
+    """Train and test; whoever interrupts it is told where it stopped."""
+    try:
+        _fit(run, fed, config, keeper)
+        with keeper.stop.at_once():
+            return _test(run, fed, config, best, index)
+    except InterruptionError:
+        done = f"{run.epoch} of {config.epochs} epochs and {run.batch} of {len(fed.train)} batches"
+        raise InterruptionError(f"stopped after {done}; the same command with --resume goes on") from None
 
 
 def _fit(run: State, fed: Feeds, config: TrainConfig, keeper: Keeper) -> None:
@@ -204,6 +211,7 @@ def _row(run: State, fed: Feeds, config: TrainConfig, keeper: Keeper) -> dict[st
 
 def _validate(run: State, fed: Feeds, config: TrainConfig, keeper: Keeper) -> dict[str, float]:
     """Return loss and accuracy on val; whoever interrupts it finds the steps of the epoch saved."""
+    keeper.check()  # else it would be said of a clip that its logits are no numbers
     try:
         with keeper.stop.at_once():
             logits = evaluate.predict(run.evaluated, fed.held_out["val"], config, run.where, "val")

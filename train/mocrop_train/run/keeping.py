@@ -27,6 +27,10 @@ class Keeper:
         self._seconds = 60 * minutes
         self._saved = time.monotonic()
 
+    def check(self) -> None:
+        """Raise TrainError for weights that could not be saved."""
+        state.refuse_broken(self._run, self._out / "last.pt")
+
     def save(self) -> None:
         """Write last.pt; at the end of an epoch log.csv too, and best.pt if the epoch is the best so far.
 
@@ -58,4 +62,5 @@ class Keeper:
             self._run.pool_sums()
             self.save()
         if asked:
+            self._run.ranks.barrier()  # the end of one may be the end of all, so rank 0 must have saved
             raise InterruptionError

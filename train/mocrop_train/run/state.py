@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import copy
 import dataclasses
-import hashlib
 import math
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -12,6 +11,7 @@ from typing import Any
 
 import torch
 from mocrop_manifests import DatasetIndex
+from mocrop_manifests.files import sha256
 from torch import Tensor, nn
 
 from mocrop_train.config import TrainConfig
@@ -89,7 +89,7 @@ class State:
 def identity(shards: Path, index: DatasetIndex, config: TrainConfig, selected_on: str) -> dict[str, Any]:
     """Return what makes a run this run and no other: shards (by hash), classes, settings, how it selects."""
     return {
-        "shards": hashlib.sha256((shards / "dataset.json").read_bytes()).hexdigest(),
+        "shards": sha256(shards / "dataset.json"),
         "classes": index.classes,
         "made": index.config,
         "config": dataclasses.asdict(config),
@@ -121,7 +121,7 @@ def save(state: State, path: Path, run: dict[str, Any]) -> None:
     Raises TrainError, and leaves the last checkpoint, if a weight is no finite number.
     """
     weights = state.model.state_dict()
-    _refuse_broken(state, weights, path)
+    refuse_broken(state, path)
     body = {
         "model": weights,
         "ema": None if state.averaged is None else state.averaged.state_dict(),
@@ -164,7 +164,9 @@ def restore(state: State, path: Path, run: dict[str, Any]) -> None:
     state.sums = saved["sums"] if state.ranks.main else no_sums()
 
 
-def _refuse_broken(state: State, weights: dict[str, Tensor], path: Path) -> None:
+def refuse_broken(state: State, path: Path) -> None:
+    """Raise TrainError if a weight is no finite number; `path` is the last checkpoint, if there is one."""
+    weights = state.model.state_dict()
     floats = [value for value in weights.values() if value.is_floating_point()]
     if math.isfinite(nn.utils.get_total_norm(floats, math.inf).item()):
         return
