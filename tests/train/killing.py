@@ -61,7 +61,7 @@ def run(
     from mocrop_train.cli import main
 
     os.setpgid(0, 0)
-    signal.signal(signal.SIGINT, signal.default_int_handler)  # which tests in the background inherit as ignored
+    signal.signal(signal.SIGINT, signal.default_int_handler)  # in the background it is ignored
     os.environ.update(environment)
     if memory is not None:
         pages = int(Path("/proc/self/statm").read_text().split()[0])
