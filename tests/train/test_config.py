@@ -27,6 +27,7 @@ from torch import nn
         ({"freeze": 1}, "--freeze: 1 is not of type bool"),
         ({"epochs": None}, "--epochs: None is not of type int"),
         ({"optimizer": "adam"}, "--optimizer: 'adam' is not one of adamw, sgd"),
+        ({"seed": 2**64}, "--seed: 18446744073709551616 is not in the range 0 to 4294967295"),
         ({"lr_steps": 0.5}, "--lr-steps: 0.5 is no list of float"),
         ({"lr_steps": [0.5, "x"]}, "--lr-steps: 'x' is not of type float"),
         ({"lr_steps": [0.5, 1.5]}, "--lr-steps: 1.5 is not in the range 0.0 to 1.0"),

@@ -214,6 +214,16 @@ def test_accumulated_batches_make_the_step_of_one_large_batch(
     assert found[1][1] == pytest.approx(found[0][1], rel=1e-5)
 
 
+def test_a_limit_of_0_is_no_limit_as_of_a_recipe_that_has_one(toys: Any, tmp_path: Path) -> None:
+    folder, found = toys.write(clips=toys.clips(train=8, test=0)), []
+    for name, limit in (("none", None), ("zero", 0.0), ("small", 1e-3)):
+        settings = dataclasses.replace(TINY, freeze=True, optimizer="sgd", epochs=1, clip_grad=limit)
+        loop.train(folder, tmp_path / name, settings)
+        found.append(weights(tmp_path / name / "last.pt"))
+    assert same(found[0], found[1])
+    assert not same(found[0], found[2])
+
+
 def test_the_average_of_the_weights_is_what_is_evaluated(toys: Any, tmp_path: Path) -> None:
     folder = toys.write(clips=toys.clips(train=16, val=6, test=6))
     report = loop.train(folder, tmp_path / "run", dataclasses.replace(TINY, ema=0.99, lr=0.01))

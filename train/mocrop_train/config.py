@@ -218,7 +218,7 @@ class TrainConfig(Checked):
         auto="no average",
     )
     clip_grad: float | None = option(
-        None, "Largest norm of the gradient.", section="Optimisation", low=0.0, auto="no limit"
+        None, "Largest norm of the gradient; 0 is no limit.", section="Optimisation", low=0.0, auto="no limit"
     )
     amp: str = option(
         "off",
@@ -233,7 +233,11 @@ class TrainConfig(Checked):
         section="Optimisation",
     )
     seed: int = option(
-        0, "Seed of the weights, the order, the frames and the augmentation.", section="Optimisation", low=0
+        0,
+        "Seed of the weights, the order, the frames, the augmentation, and the groups that are held out.",
+        section="Optimisation",
+        low=0,
+        high=2**32 - 1,
     )
 
     device: str = option(

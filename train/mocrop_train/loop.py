@@ -171,7 +171,7 @@ def _learn(run: State, batch: Batch, fed: Feeds, config: TrainConfig) -> None:
 def _step(run: State, batches: int, config: TrainConfig) -> None:
     """Move the weights by the gradient that has been gathered, and their average after them."""
     optim.set_lr(run.optimizer, optim.learning_rate(run.step, batches, config))
-    if config.clip_grad is not None:
+    if config.clip_grad:
         run.scaler.unscale_(run.optimizer)
         nn.utils.clip_grad_norm_(run.network.parameters(), config.clip_grad)
     run.scaler.step(run.optimizer)

@@ -66,7 +66,11 @@ A run folder holds
     type=FOLDER,
     help="Shard set: the folder that holds dataset.json. Needed unless --eval, --export, --cost or --report.",
 )
-@click.option("--out", type=FOLDER, help="Run folder; made if need be. Needed unless --eval-only.")
+@click.option(
+    "--out",
+    type=FOLDER,
+    help="Run folder, or that of the results of --eval; made if need be. Needed by both.",
+)
 @click.option("--resume", is_flag=True, help="Go on from last.pt of the run folder, with its settings.")
 @click.option("--eval-only", is_flag=True, help="Train nothing: evaluate --checkpoint on the shard set.")
 @click.option(
