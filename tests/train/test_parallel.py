@@ -302,7 +302,7 @@ def test_several_processes_predict_what_one_does_to_the_byte(runs: Path, who: st
 
 def train_command(folder: Path, out: Path, *more: object) -> list[str]:
     asked = ["--shards", folder, "--out", out, "--device", "cpu", "--threads", 1, "--batch-size", 2]
-    asked += ["--model", "mobilenet_v2", "--segments", 6, *more]
+    asked += ["--model", "mobilenet_v2", "--segments", 6, "--quiet", *more]
     return [sys.executable, "-m", "mocrop_train", *map(str, asked)]
 
 
@@ -314,7 +314,7 @@ def test_an_error_of_one_process_is_one_line_and_ends_all(toys: Any, tmp_path: P
     broken = source.encoded(second, [0])[0]
     shard = folder / "train-000000.tar"
     shard.write_bytes(shard.read_bytes().replace(broken, b"no" + broken[2:]))
-    ended = ran(2, train_command(folder, tmp_path / "run"))
+    ended = ran(2, train_command(folder, tmp_path / "run", "--val-share", 0))
     assert all(code != 0 for code, _, _ in ended)
     assert ended[at_fault][0] == 2
     told = "".join(text for _, _, text in ended).splitlines()
