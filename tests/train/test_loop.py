@@ -153,6 +153,7 @@ def test_a_run_folder_tells_what_was_run_and_how_it_went(toys: Any, tmp_path: Pa
         "metrics.json",
         "predictions.json",
         "reliability.png",
+        "report.html",
     ]
 
 
@@ -165,7 +166,7 @@ def test_checkpoints_hold_plain_values_only(toys: Any, tmp_path: Path) -> None:
 
 
 def test_a_loss_that_is_no_number_stops_the_run_and_says_where(toys: Any, tmp_path: Path) -> None:
-    settings = dataclasses.replace(TINY, optimizer="sgd", lr=1e30, warmup=0.0, schedule="step")
+    settings = dataclasses.replace(TINY, optimizer="sgd", lr=1e30, warmup=0.0, schedule="step", val_share=0.0)
     folder = toys.write()
     with pytest.raises(TrainError) as caught:
         loop.train(folder, tmp_path / "run", settings)
@@ -183,7 +184,14 @@ def test_a_loss_that_is_no_number_stops_the_run_and_says_where(toys: Any, tmp_pa
 def test_weights_that_are_no_numbers_are_never_saved(toys: Any, tmp_path: Path, save_every: float) -> None:
     # one step, after which weights are infinite though no loss was
     settings = dataclasses.replace(
-        TINY, optimizer="sgd", lr=1e39, warmup=0.0, schedule="step", epochs=1, save_every=save_every
+        TINY,
+        optimizer="sgd",
+        lr=1e39,
+        warmup=0.0,
+        schedule="step",
+        epochs=1,
+        save_every=save_every,
+        val_share=0.0,
     )
     folder = toys.write(clips=toys.clips(train=8, test=3))
     with pytest.raises(TrainError, match=r"epoch 1, step 1: \d+ weights hold nan or inf \(\S+ first\)"):
@@ -198,7 +206,7 @@ def test_accumulated_batches_make_the_step_of_one_large_batch(
     # the head of a frozen backbone: without batch normalisation a clip's gradient is its own
     folder = toys.write(clips=toys.clips(train=clips, test=3))
     settings = dataclasses.replace(
-        TINY, freeze=True, optimizer="sgd", lr=0.1, epochs=2, clip_grad=0.5, flip=False
+        TINY, freeze=True, optimizer="sgd", lr=0.1, epochs=2, clip_grad=0.5, flip=False, val_share=0.0
     )
     steps, found = 2 * math.ceil(clips / (3 * batch_size)), []
     for name, size, accumulate in (("large", 3 * batch_size, 1), ("small", batch_size, 3)):
@@ -230,7 +238,7 @@ def test_the_average_of_the_weights_is_what_is_evaluated(toys: Any, tmp_path: Pa
 
 
 def test_an_epoch_tells_how_long_it_took_and_waited(toys: Any, tmp_path: Path) -> None:
-    report = loop.train(toys.write(), tmp_path / "run", dataclasses.replace(TINY, epochs=1))
+    report = loop.train(toys.write(), tmp_path / "run", dataclasses.replace(TINY, epochs=1, val_share=0.0))
     row = report.history[0]
     assert list(row)[-3:] == ["seconds", "wait", "clips_per_second"]
     assert 0 < row["wait"] < 1
