@@ -68,17 +68,25 @@ def _named(sets: Sequence[tuple[str, Path]]) -> list[tuple[str, Path]]:
 
 
 def _tell_other_clips(held: dict[str, Held]) -> None:
-    """Raise TrainError where clips have other labels than in the first set; warn of sets of other clips."""
+    """Raise TrainError where clips have other labels or groups than in the first set; warn of other clips.
+
+    It is what compare.check_paired would find, before anything is evaluated.
+    """
     (first_name, first), *others = held.items()
-    labels = {clip.clip_id: clip.label for clip in first.source.clips}
+    known = {clip.clip_id: clip for clip in first.source.clips}
     for name, one in others:
-        theirs = {clip.clip_id: clip.label for clip in one.source.clips}
-        apart = [clip for clip, label in theirs.items() if labels.get(clip, label) != label]
-        if apart:
-            raise TrainError(
-                f"{first_name} and {name}: different labels for {len(apart)} clips, such as {apart[0]}"
-            )
-        lone = sorted(labels.keys() ^ theirs.keys())
+        theirs = {clip.clip_id: clip for clip in one.source.clips}
+        for what, field in (("labels", "label"), ("groups", "group")):
+            apart = [
+                clip_id
+                for clip_id, clip in theirs.items()
+                if clip_id in known and getattr(known[clip_id], field) != getattr(clip, field)
+            ]
+            if apart:
+                raise TrainError(
+                    f"{first_name} and {name}: different {what} for {len(apart)} clips, such as {apart[0]}"
+                )
+        lone = sorted(known.keys() ^ theirs.keys())
         if lone:
             log.warning(
                 "%s and %s: different clips, so they are not paired: %d are in one only, such as %s",
