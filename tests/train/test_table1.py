@@ -252,6 +252,7 @@ def test_one_seed_is_compared_as_mocrop_compare_does(made: dict[Variant, Path], 
     assert ours.difference == pytest.approx(theirs.difference)
     assert theirs.group_interval is not None
     assert ours.interval == pytest.approx(theirs.group_interval)
+    assert ours.group_p == theirs.group_p
 
 
 def test_a_clip_is_won_by_the_cell_that_more_seeds_have_right() -> None:
@@ -267,6 +268,8 @@ def test_a_clip_is_won_by_the_cell_that_more_seeds_have_right() -> None:
     assert (found.wins, found.losses) == (2, 1)
     assert found.difference == pytest.approx(1 / 12)
     assert found.p == found.adjusted == 1.0
+    # of the groups: 0 and 1
+    assert found.group_p == 1.0
 
 
 def test_no_pair_is_compared_twice_and_smaller_sizes_with_whole_frames() -> None:
