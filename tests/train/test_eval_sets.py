@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import dataclasses
 import io
 import json
 import re
@@ -255,6 +256,7 @@ def test_the_numbers_beside_predictions_are_those_of_the_clips(best: Path) -> No
             assert int(count) == len(own)
     told = json.loads((run / "metrics.json").read_text())
     assert (told["top1"], told["nll"], told["clips"]) == (said.top1, said.calibration["nll"], 12)
+    assert told["selected_on"] == said.selected_on != ""
     assert sum(each["clips"] for each in told["bins"]) == 12
     for label, one in enumerate(told["classes"]):
         own, called = (
@@ -310,3 +312,14 @@ def test_p_is_over_what_the_interval_is_over_and_adjusted_for_the_sets() -> None
         assert ("over groups" in text, "exact McNemar" in text) == (groups, not groups)
         assert "p Holm" in text
         assert "p Holm" not in set_table.format_text(lines[:2])
+
+
+def test_a_checkpoint_that_was_chosen_on_the_split_is_told_beside_its_table() -> None:
+    found = {name: told([True, False], groups=False) for name in ("a", "b")}
+    assert "too good" not in set_table.format_text(set_table.lines_of(found))
+    peeked = {name: dataclasses.replace(one, selected_on="test") for name, one in found.items()}
+    lines = set_table.lines_of(peeked)
+    for text in (set_table.format_text(lines), set_table.format_markdown(lines)):
+        assert text.count("note: all sets: its checkpoint was chosen by its accuracy on split test") == 1
+    rows = csv.DictReader(io.StringIO(set_table.format_csv(lines)))
+    assert [row["selected_on"] for row in rows] == ["test", "test"]

@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from mocrop_train.evaluation import metrics
+from mocrop_train.evaluation.caveats import warnings_about
 from mocrop_train.evaluation.compare import Comparison, Interval, Side, compare_sides
 from mocrop_train.evaluation.comparison_text import chance, percent, points
 from mocrop_train.evaluation.predictions import Predictions
@@ -26,8 +27,9 @@ _HEAD = (
     "p",
 )
 _COLUMNS = (
-    "set", "shards", "crops", "split", "clips", "top1", "top1_low", "top1_high", "top5", "nll", "ece",
-    "brier", "difference", "difference_low", "difference_high", "wins", "losses", "p", "p_groups", "p_holm",
+    "set", "shards", "crops", "split", "selected_on", "clips", "top1", "top1_low", "top1_high", "top5", "nll",
+    "ece", "brier", "difference", "difference_low", "difference_high", "wins", "losses", "p", "p_groups",
+    "p_holm",
 )  # fmt: skip
 
 
@@ -127,7 +129,9 @@ def _row(line: Line, many: bool) -> tuple[str, ...]:
 
 def _notes(lines: Sequence[Line]) -> list[str]:
     first = lines[0].name
-    found = ["top-1 with Wilson's interval over clips; NLL: log-loss in nats; ECE: calibration error"]
+    # one checkpoint on one split: what is to be said of the first goes for all
+    found = [f"note: {line}" for line in warnings_about([("all sets", lines[0].said)])]
+    found += ["top-1 with Wilson's interval over clips; NLL: log-loss in nats; ECE: calibration error"]
     paired = [line.against for line in lines if line.against]
     if paired:
         over = "groups" if paired[0].groups else "clips"
@@ -162,4 +166,5 @@ def _csv_row(line: Line) -> tuple[str, ...]:
         "" if cell is None else f"{cell:.6g}" if isinstance(cell, float) else str(cell)
         for cell in (*numbers, *paired)
     ]
-    return (line.name, said.shards, said.crops, said.split, str(len(said.clips)), *cells)
+    about = (said.shards, said.crops, said.split, said.selected_on, str(len(said.clips)))
+    return (line.name, *about, *cells)

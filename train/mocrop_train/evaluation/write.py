@@ -53,6 +53,7 @@ def _numbers(
         "shards": predictions.shards,
         "split": predictions.split,
         "checkpoint": predictions.checkpoint,
+        "selected_on": predictions.selected_on,
         "clips": clips,
         "top1": predictions.top1,
         "top1_interval": metrics.wilson(right, clips),
