@@ -100,6 +100,12 @@ def test_what_is_done_is_not_done_again_unless_checkpoint_or_shards_change(
     assert made_of["weights"] == first["b"].weights_sha256
     assert evaluate_sets(sets, best, out) == first
     assert seen == ["full", "other"]
+    before = {path.name: path.read_bytes() for path in (out / "a").iterdir()}
+    for file in write.BESIDE:
+        (out / "a" / file).unlink()
+    assert evaluate_sets(sets, best, out) == first
+    assert {path.name: path.read_bytes() for path in (out / "a").iterdir()} == before
+    assert seen == ["full", "other"]
     toys.write("other", [clip for clip in toys.clips() if clip.clip_id != "across__test_000"])
     assert len(evaluate_sets(sets, best, out)["b"].clips) == 11
     assert seen == ["full", "other", "other"]

@@ -16,7 +16,7 @@ from mocrop_train.errors import TrainError, printable
 from mocrop_train.evaluation import evaluate
 from mocrop_train.evaluation.evaluate import Held, Loaded
 from mocrop_train.evaluation.predictions import VERSION, Predictions, read_predictions
-from mocrop_train.evaluation.write import write_results
+from mocrop_train.evaluation.write import BESIDE, write_results
 from mocrop_train.progress import log
 from mocrop_train.run import checkpoint, parallel
 
@@ -109,7 +109,10 @@ def _once(name: str, held: Held, loaded: Loaded, digest: str, folder: Path) -> P
     ranks = parallel.current()
     if ranks.gather(_known(folder / _MARK, made_of, said))[0]:
         log.info("%s: done already, %s", name, said)
-        return read_predictions(said)
+        found = read_predictions(said)
+        if ranks.main and not all((folder / file).exists() for file in BESIDE):
+            write_results(folder, found)  # pictures need a package that may have come since
+        return found
     if ranks.main:
         (folder / _MARK).unlink(missing_ok=True)
         sweep(folder, spare_living=True)
