@@ -114,30 +114,32 @@ def test_a_trained_network_goes_on_where_it_was_stopped_and_leaves_no_checkpoint
 def test_a_network_of_other_settings_shards_or_clips_is_trained_anew(
     made: dict[Variant, Path], division: Division, toys: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    trained: list[Path] = []
-    train = loop.train
+    once, clips = dataclasses.replace(TINY, epochs=1), toys.clips(train=12, test=0)
 
-    def counted(shards: Path, out: Path, *rest: Any, **more: Any) -> Any:
-        trained.append(out)
-        return train(shards, out, *rest, **more)
-
-    monkeypatch.setattr(loop, "train", counted)
-    once = dataclasses.replace(TINY, epochs=1)
-
-    def test(config: TrainConfig = once, tested: Division = division) -> Predictions:
-        return TrainedTester(made, config, tmp_path / "runs").test(FULL, [FULL], tested, 1)[FULL]
+    def test(config: TrainConfig = once, held: Division = division) -> dict[Variant, Predictions]:
+        return TrainedTester(made, config, tmp_path / "runs").test(FULL, [FULL, OTHER], held, 1)
 
     first = test()
+
+    def begun(shards: Path, out: Path, *_: Any, **__: Any) -> None:
+        raise InterruptedError(out)
+
+    monkeypatch.setattr(loop, "train", begun)
     assert test(dataclasses.replace(once, workers=1)) == first
-    assert len(trained) == 1
-    other = test(dataclasses.replace(once, lr=0.1))
-    assert [clip.scores for clip in other.clips] != [clip.scores for clip in first.clips]
-    clips = toys.clips(train=12, test=0)
     fewer = Division(division.name, frozenset(sorted(division.tested)[:1]))
-    assert len(test(tested=fewer).clips) == 1
-    toys.write("full-32", clips=clips[:-1], clips_per_shard=1)
-    test()
-    assert len(set(trained)) == len(trained) == 4
+    folders = set()
+    changes: list[Any] = [{"config": dataclasses.replace(once, lr=0.1)}, {"held": fewer}]
+    for change in changes:
+        with pytest.raises(InterruptedError) as found:
+            test(**change)
+        folders.add(found.value.args[0])
+    for name in ("center-32", "full-32"):  # what is tested alone, then what is trained on, too
+        toys.write(name, clips=clips[:-1], clips_per_shard=1)
+        with pytest.raises(InterruptedError) as found:
+            test()
+        folders.add(found.value.args[0])
+    (same,) = (path for path in folders if (path / "predictions.json").exists())
+    assert len(folders - {same}) == 3
 
 
 def test_a_divided_set_has_the_same_clips_in_other_splits(
