@@ -5,13 +5,14 @@ from __future__ import annotations
 import dataclasses
 import io
 import resource
+import shutil
 import tempfile
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
-from mocrop_manifests import read_crops, read_dataset, write_crops
+from mocrop_manifests import CropRow, read_crops, read_dataset, write_crops
 from mocrop_prep.config import TranscodeSettings
 from mocrop_prep.errors import ClipError, UsageError
 from mocrop_prep.frames import crop_video, read_frames
@@ -31,6 +32,7 @@ HOW: list[tuple[str, ...]] = [
     ("--method", "mocrop-v1", "--samples", "40"),
     ("--direct", "--method", "mocrop-v2", "--format", "parquet", "--sample", "frame", "--quality", "60"),
     ("--method", "random", "--transcode", "always", "--short-side", "64", "--seed", "3"),
+    ("--frames", "all", "--shape", "4:3", "--aspect", "keep", "--area", "0.4"),
 ]
 
 
@@ -46,6 +48,24 @@ def config(folder: Path) -> dict[str, Any]:
 def test_the_pictures_of_a_video_are_those_of_its_shard(
     source: Path, tmp_path: Path, how: tuple[str, ...]
 ) -> None:
+    assert all(row.damaged == 0 for row in rows_held_to_shards(source, tmp_path, how))
+
+
+@pytest.mark.parametrize("how", [(), ("--direct",)], ids=" ".join)
+def test_of_a_damaged_video_as_of_its_shard_there_is_what_decodes(
+    source: Path, tmp_path: Path, how: tuple[str, ...]
+) -> None:
+    own = Path(shutil.copytree(source, tmp_path / "own"))
+    for name in ("walk/v_walk_g01_c01.avi", "walk/v_walk_g02_c01.mp4"):
+        content = bytearray((own / name).read_bytes())
+        content[len(content) // 2 : len(content) // 2 + 400] = bytes(400)
+        (own / name).write_bytes(content)
+    rows = rows_held_to_shards(own, tmp_path / "work", (*how, "--on-corrupt", "keep"))
+    assert sum((row.damaged or 0) > 0 for row in rows) == 2
+
+
+def rows_held_to_shards(source: Path, tmp_path: Path, how: tuple[str, ...]) -> list[CropRow]:
+    """Hold the pictures of all videos against those of a run, and return the rows of its manifest."""
     ok("run", source, tmp_path, *HOLDOUT, "--size", 48, *how)
     name = how[how.index("--method") + 1] if "--method" in how else DEFAULT
     rows = {row.clip_id: row for row in read_crops(tmp_path / f"crops/{name}.csv")}
@@ -61,7 +81,8 @@ def test_the_pictures_of_a_video_are_those_of_its_shard(
             who = {name: getattr(row, name) for name in ("path", "label", "label_name", "split", "group")}
             assert write_crops([dataclasses.replace(found.row, **who)]) == write_crops([row])
             seen += 1
-    assert seen == 6
+    assert seen == len(rows) == 6
+    return list(rows.values())
 
 
 def test_what_is_drawn_at_random_depends_on_the_clip_id(source: Path, tmp_path: Path) -> None:

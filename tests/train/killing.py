@@ -61,7 +61,8 @@ def run(
     from mocrop_train.cli import main
 
     os.setpgid(0, 0)
-    signal.signal(signal.SIGINT, signal.default_int_handler)  # in the background it is ignored
+    # in the background of a shell it is ignored, and stays so
+    signal.signal(signal.SIGINT, signal.default_int_handler)
     os.environ.update(environment)
     if memory is not None:
         pages = int(Path("/proc/self/statm").read_text().split()[0])

@@ -126,6 +126,9 @@ def test_faults_are_told(film_run: Path, film_export: Path, tmp_path: Path) -> N
     broken = Classifier(lambda frames: frames.float().mean((2, 3)) / 0, ["a", "b", "c"], 8)
     with pytest.raises(TrainError, match="not finite"):
         broken.scores(np.zeros((1, 8, 8, 3), np.uint8))
+    fewer = Classifier(lambda frames: frames.float().mean((2, 3)), ["a", "b"], 8)
+    with pytest.raises(TrainError, match="tells 3 classes apart, 2 are named"):
+        fewer.scores(np.zeros((1, 8, 8, 3), np.uint8))
     with pytest.raises(TrainError, match="backend onnx takes the folder of an export"):
         Classifier.load(film_run / "best.pt", backend="onnx")
     with pytest.raises(TrainError, match="is not one of torch, onnx"):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import re
 from pathlib import Path
 from typing import Any
 
@@ -241,6 +242,18 @@ def test_markdown_has_the_same_numbers_in_tables_that_names_cannot_break(tmp_pat
         assert line.endswith(" |")
     (row,) = [line for line in tables if line.startswith("| a ")]
     assert row.replace("\\|", "").count("|") == 8
+
+
+def test_names_are_neither_html_nor_links_nor_code_in_markdown(tmp_path: Path) -> None:
+    name = "<img src=x> [a](http://b) `c` *d* e_f_g \\"
+    side = dataclasses.replace(predictions([True, False]), classes=[name, "c"])
+    a = written(tmp_path / "a.json", side)
+    b = written(tmp_path / "*<b>.json", dataclasses.replace(predictions([False] * 2), classes=side.classes))
+    text = format_markdown([compare(a, b)])
+    assert r"\<img src=x> [a]\(http://b) \`c\` \*d\* e_f_g \\ |" in text
+    assert text.count(r"\*\<b>.json") == 3  # in both tables of sides, and where its classes are told
+    assert not re.search(r"(?<!\\)[<`*]", text)
+    assert name in format_table([compare(a, b)])
 
 
 def test_other_splits_and_groups_are_refused(tmp_path: Path) -> None:

@@ -100,6 +100,25 @@ def test_a_file_may_not_stand_twice_on_a_side_nor_a_checkpoint_unnoticed(tmp_pat
     assert found.notes == ["a checkpoint occurs twice on one side: its runs are not independent"]
 
 
+def test_a_side_of_several_networks_or_crops_is_told(tmp_path: Path) -> None:
+    a = seeds(tmp_path, "a", [[True, False]] * 2)
+    b = seeds(tmp_path, "b", [[True, False]] * 2)
+    assert compare_files([a, b])[0].notes == []
+    for old, new, note in (
+        ('"crops": ""', '"crops": "center"', "one side has runs on several sets of crops: toy, center"),
+        (
+            '"model": "resnet18"',
+            '"model": "swin_t"',
+            "one side has runs of several networks: resnet18, swin_t",
+        ),
+    ):
+        text = b[1].read_text()
+        assert old in text
+        b[1].write_text(text.replace(old, new))
+        assert note in compare_files([a, b])[0].notes
+        b[1].write_text(text)
+
+
 def call(*arguments: object) -> Result:
     return CliRunner().invoke(compare_main, [str(argument) for argument in arguments])
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import dataclasses
 import io
 import json
 import re
@@ -18,7 +19,7 @@ from mocrop_train.config import TrainConfig
 from mocrop_train.errors import TrainError
 from mocrop_train.evaluation import evaluate, set_table, write
 from mocrop_train.evaluation.compare import compare
-from mocrop_train.evaluation.predictions import read_predictions
+from mocrop_train.evaluation.predictions import ClipPrediction, Predictions, read_predictions
 from mocrop_train.evaluation.sets import evaluate_sets
 from mocrop_train.report import plots
 
@@ -95,7 +96,15 @@ def test_what_is_done_is_not_done_again_unless_checkpoint_or_shards_change(
     out = tmp_path / "eval"
     first = evaluate_sets(sets, best, out)
     assert seen == ["full", "other"]
+    made_of = json.loads((out / "b" / "evaluated.json").read_text())
+    assert made_of["weights"] == first["b"].weights_sha256
     assert evaluate_sets(sets, best, out) == first
+    assert seen == ["full", "other"]
+    before = {path.name: path.read_bytes() for path in (out / "a").iterdir()}
+    for file in write.BESIDE:
+        (out / "a" / file).unlink()
+    assert evaluate_sets(sets, best, out) == first
+    assert {path.name: path.read_bytes() for path in (out / "a").iterdir()} == before
     assert seen == ["full", "other"]
     toys.write("other", [clip for clip in toys.clips() if clip.clip_id != "across__test_000"])
     assert len(evaluate_sets(sets, best, out)["b"].clips) == 11
@@ -161,11 +170,15 @@ def test_all_sets_are_checked_before_the_first_is_evaluated(
     moved = [clip for clip in toys.clips() if clip.split == "test"]
     moved[-1].label = 0
     labels = toys.write("labels", moved)
+    lone = [clip for clip in toys.clips() if clip.split == "test"]
+    lone[0].group = ""
+    groups = toys.write("groups", lone)
     for second, message in (
         (renamed, "only in the checkpoint: slanted"),
         (without, "no clips in split test"),
         (cut, "make the shards again"),
         (labels, "full and second: different labels for 1 clips, such as slanted__test_011"),
+        (groups, "full and second: different groups for 1 clips, such as across__test_000"),
         (tmp_path / "nowhere", "no such file; is .*nowhere a shard set"),
     ):
         result = call(
@@ -249,6 +262,7 @@ def test_the_numbers_beside_predictions_are_those_of_the_clips(best: Path) -> No
             assert int(count) == len(own)
     told = json.loads((run / "metrics.json").read_text())
     assert (told["top1"], told["nll"], told["clips"]) == (said.top1, said.calibration["nll"], 12)
+    assert told["selected_on"] == said.selected_on != ""
     assert sum(each["clips"] for each in told["bins"]) == 12
     for label, one in enumerate(told["classes"]):
         own, called = (
@@ -279,11 +293,39 @@ def test_without_matplotlib_all_but_the_pictures_is_written(
     assert "matplotlib is not installed" in caplog.text
 
 
-def test_p_of_several_sets_is_adjusted(toys: Any, tmp_path: Path, best: Path) -> None:
-    sets = [(name, toys.write(name)) for name in ("a", "b", "c")]
-    lines = set_table.lines_of(evaluate_sets(sets, best, tmp_path / "eval"))
-    assert [line.p_holm for line in lines] == [None, 1.0, 1.0]
-    assert "p Holm" in set_table.format_text(lines)
-    assert "p Holm" not in set_table.format_text(lines[:2])
-    made_of = json.loads((tmp_path / "eval" / "b" / "evaluated.json").read_text())
-    assert made_of["weights"] == lines[1].said.weights_sha256
+def told(right: list[bool], *, groups: bool) -> Predictions:
+    """Return predictions of clips in groups of two, or in none."""
+    clips = [
+        ClipPrediction(f"c{i:03d}", f"g{i // 2}" if groups else "", 0, int(not hit), [0.5, 0.5])
+        for i, hit in enumerate(right)
+    ]
+    shares = {"nll": 0.7, "ece": 0.5, "brier": 0.5}
+    return Predictions("s", "test", ["a", "b"], "m", "c", sum(right) / len(right), 1.0, {}, clips, shares)
+
+
+def test_p_is_over_what_the_interval_is_over_and_adjusted_for_the_sets() -> None:
+    right = {"a": [True] * 12, "b": [False] * 12, "c": [False] * 2 + [True] * 10}
+    over_clips = {"b": 2 / 2**12, "c": 2 / 2**2}
+    over_groups = {"b": 2 / 2**6, "c": 1.0}
+    for groups, expected in ((False, over_clips), (True, over_groups)):
+        lines = set_table.lines_of({name: told(hits, groups=groups) for name, hits in right.items()})
+        assert {line.name: line.p for line in lines[1:]} == expected
+        assert [line.p_holm for line in lines] == [None, 2 * expected["b"], expected["c"]]
+        rows = list(csv.DictReader(io.StringIO(set_table.format_csv(lines))))
+        assert float(rows[1]["p"]) == pytest.approx(over_clips["b"], rel=1e-5)
+        assert rows[1]["p_groups"] == (f"{over_groups['b']:.6g}" if groups else "")
+        text = set_table.format_text(lines)
+        assert ("over groups" in text, "exact McNemar" in text) == (groups, not groups)
+        assert "p Holm" in text
+        assert "p Holm" not in set_table.format_text(lines[:2])
+
+
+def test_a_checkpoint_that_was_chosen_on_the_split_is_told_beside_its_table() -> None:
+    found = {name: told([True, False], groups=False) for name in ("a", "b")}
+    assert "too good" not in set_table.format_text(set_table.lines_of(found))
+    peeked = {name: dataclasses.replace(one, selected_on="test") for name, one in found.items()}
+    lines = set_table.lines_of(peeked)
+    for text in (set_table.format_text(lines), set_table.format_markdown(lines)):
+        assert text.count("note: all sets: its checkpoint was chosen by its accuracy on split test") == 1
+    rows = csv.DictReader(io.StringIO(set_table.format_csv(lines)))
+    assert [row["selected_on"] for row in rows] == ["test", "test"]

@@ -249,7 +249,8 @@ class Payload:
         return os.mkdir, (str(self.trace),)
 
 
-@pytest.mark.parametrize("where", ["inputs", "constant", "native code", "no zip"])
+@pytest.mark.filterwarnings("ignore:Duplicate name")
+@pytest.mark.parametrize("where", ["inputs", "hidden inputs", "constant", "native code", "no zip"])
 def test_a_program_that_brings_a_pickle_or_native_code_is_refused(
     film_export: Path, tmp_path: Path, where: str
 ) -> None:
@@ -257,9 +258,10 @@ def test_a_program_that_brings_a_pickle_or_native_code_is_refused(
     with zipfile.ZipFile(film_export / "model.pt2") as archive:
         members = {name: archive.read(name) for name in archive.namelist()}
     top = next(iter(members)).partition("/")[0]
+    inputs = f"{top}/data/sample_inputs/model.pt"
+    torch.save(Payload(trace), payload := io.BytesIO())
     if where == "inputs":
-        torch.save(Payload(trace), buffer := io.BytesIO())
-        members[f"{top}/data/sample_inputs/model.pt"] = buffer.getvalue()
+        members[inputs] = payload.getvalue()
     elif where == "constant":
         name = f"{top}/data/constants/model_constants_config.json"
         body = json.loads(members[name])
@@ -273,6 +275,8 @@ def test_a_program_that_brings_a_pickle_or_native_code_is_refused(
         path.write_bytes(pickle.dumps(Payload(trace)))
     else:
         with zipfile.ZipFile(path, "w") as archive:
+            if where == "hidden inputs":  # Python reads the last member of a name, torch the first
+                archive.writestr(inputs, payload.getvalue())
             for name, content in members.items():
                 archive.writestr(name, content)
     with pytest.raises(TrainError, match=r"model\.pt2: "):

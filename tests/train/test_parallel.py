@@ -302,7 +302,7 @@ def test_several_processes_predict_what_one_does_to_the_byte(runs: Path, who: st
 
 def train_command(folder: Path, out: Path, *more: object) -> list[str]:
     asked = ["--shards", folder, "--out", out, "--device", "cpu", "--threads", 1, "--batch-size", 2]
-    asked += ["--model", "mobilenet_v2", "--segments", 6, "--quiet", *more]
+    asked += ["--model", "mobilenet_v2", "--segments", 6, "--val-share", 0, *more]
     return [sys.executable, "-m", "mocrop_train", *map(str, asked)]
 
 
@@ -314,10 +314,11 @@ def test_an_error_of_one_process_is_one_line_and_ends_all(toys: Any, tmp_path: P
     broken = source.encoded(second, [0])[0]
     shard = folder / "train-000000.tar"
     shard.write_bytes(shard.read_bytes().replace(broken, b"no" + broken[2:]))
-    ended = ran(2, train_command(folder, tmp_path / "run", "--val-share", 0))
+    ended = ran(2, train_command(folder, tmp_path / "run"))
     assert all(code != 0 for code, _, _ in ended)
     assert ended[at_fault][0] == 2
-    told = "".join(text for _, _, text in ended).splitlines()
+    (held, *told) = "".join(text for _, _, text in ended).splitlines()
+    assert held == "no split val and --val-share 0: the last epoch is kept"
     assert len(told) == 1, told
     assert f"clip {source.clips[second].clip_id}, frame 0: not a whole JPEG" in told[0]
 
@@ -334,7 +335,7 @@ def test_bad_usage_is_one_line_of_rank_0(tmp_path: Path) -> None:
 def test_a_process_that_is_killed_ends_the_others_with_a_line(toys: Any, tmp_path: Path) -> None:
     code = "import os, mocrop_train.cli, mocrop_train.run.keeping as k\n"
     code += "k.Keeper.after_step = lambda keeper: os.environ['RANK'] == '1' and os.kill(os.getpid(), 9)\n"
-    command = train_command(toys.write(), tmp_path / "run")
+    command = train_command(toys.write(), tmp_path / "run", "--quiet")
     ended = ran(2, [command[0], "-c", code + "mocrop_train.cli.main(prog_name='mocrop-train')", *command[3:]])
     assert [code for code, _, _ in ended] == [1, -signal.SIGKILL]
     (line,) = ended[0][2].splitlines()

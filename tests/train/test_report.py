@@ -279,6 +279,9 @@ def test_the_command_makes_the_page_of_a_run_again(run: Run) -> None:
     done = CliRunner().invoke(main, ["--report", str(folder)])
     assert (done.exit_code, done.output) == (0, f"report: {folder / 'report.html'}\n")
     assert (folder / "report.html").exists()
+    done = CliRunner().invoke(main, ["--report", str(folder), "--json", str(folder / "no.json")])
+    assert (done.exit_code, done.stdout) == (2, "")
+    assert "no.json: no such file of predictions" in done.stderr
     done = CliRunner().invoke(main, ["--report", str(folder), "--resume"])
     assert done.exit_code == 2
     assert "--report" in done.output

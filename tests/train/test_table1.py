@@ -111,6 +111,37 @@ def test_a_trained_network_goes_on_where_it_was_stopped_and_leaves_no_checkpoint
         assert tester.test(FULL, [FULL, OTHER], division, 1) == found
 
 
+def test_a_network_of_other_settings_shards_or_clips_is_trained_anew(
+    made: dict[Variant, Path], division: Division, toys: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    once, clips = dataclasses.replace(TINY, epochs=1), toys.clips(train=12, test=0)
+
+    def test(config: TrainConfig = once, held: Division = division) -> dict[Variant, Predictions]:
+        return TrainedTester(made, config, tmp_path / "runs").test(FULL, [FULL, OTHER], held, 1)
+
+    first = test()
+
+    def begun(shards: Path, out: Path, *_: Any, **__: Any) -> None:
+        raise InterruptedError(out)
+
+    monkeypatch.setattr(loop, "train", begun)
+    assert test(dataclasses.replace(once, workers=1)) == first
+    fewer = Division(division.name, frozenset(sorted(division.tested)[:1]))
+    folders = set()
+    changes: list[Any] = [{"config": dataclasses.replace(once, lr=0.1)}, {"held": fewer}]
+    for change in changes:
+        with pytest.raises(InterruptedError) as found:
+            test(**change)
+        folders.add(found.value.args[0])
+    for name in ("center-32", "full-32"):  # what is tested alone, then what is trained on, too
+        toys.write(name, clips=clips[:-1], clips_per_shard=1)
+        with pytest.raises(InterruptedError) as found:
+            test()
+        folders.add(found.value.args[0])
+    (same,) = (path for path in folders if (path / "predictions.json").exists())
+    assert len(folders - {same}) == 3
+
+
 def test_a_divided_set_has_the_same_clips_in_other_splits(
     made: dict[Variant, Path], division: Division, tmp_path: Path
 ) -> None:
@@ -223,6 +254,7 @@ def test_one_seed_is_compared_as_mocrop_compare_does(made: dict[Variant, Path], 
     assert ours.difference == pytest.approx(theirs.difference)
     assert theirs.group_interval is not None
     assert ours.interval == pytest.approx(theirs.group_interval)
+    assert ours.group_p == theirs.group_p
 
 
 def test_a_clip_is_won_by_the_cell_that_more_seeds_have_right() -> None:
@@ -238,6 +270,8 @@ def test_a_clip_is_won_by_the_cell_that_more_seeds_have_right() -> None:
     assert (found.wins, found.losses) == (2, 1)
     assert found.difference == pytest.approx(1 / 12)
     assert found.p == found.adjusted == 1.0
+    # of the groups: 0 and 1
+    assert found.group_p == 1.0
 
 
 def test_no_pair_is_compared_twice_and_smaller_sizes_with_whole_frames() -> None:

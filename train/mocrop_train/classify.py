@@ -114,6 +114,8 @@ class Classifier:
         """
         pictures = self._view(_channels_first(torch.as_tensor(frames)))
         logits = self._logits(pictures).double()
+        if len(logits) != len(self.classes):
+            raise TrainError(f"the network tells {len(logits)} classes apart, {len(self.classes)} are named")
         if not logits.isfinite().all():
             raise TrainError("the network's output is not finite: what are its weights?")
         return dict(zip(self.classes, logits.softmax(0).tolist(), strict=True))

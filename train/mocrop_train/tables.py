@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import csv
 import io
+import re
 from collections.abc import Sequence
 
 Rows = Sequence[Sequence[str]]
+# brackets make a link only with what follows them; within words, underscores are no marks
+_MARKS = re.compile(r"[\\|<`*]|(?<=\])\(")
 
 
 def text_table(rows: Rows) -> list[str]:
@@ -21,10 +24,15 @@ def _cells(row: Sequence[str], widths: list[int]) -> list[str]:
 
 
 def markdown_table(rows: Rows) -> list[str]:
-    """Return rows as the lines of a Markdown table, numbers to the right."""
-    head, *body = [[cell.replace("\\", "\\\\").replace("|", "\\|") for cell in row] for row in rows]
+    """Return rows as the lines of a Markdown table, numbers to the right; cells are plain texts."""
+    head, *body = [[markdown_text(cell) for cell in row] for row in rows]
     rule = ["---", *["---:"] * (len(head) - 1)]
     return ["| " + " | ".join(row) + " |" for row in (head, rule, *body)]
+
+
+def markdown_text(text: str) -> str:
+    """Return a line of plain text as Markdown that shows it: names make no HTML, links, code or stress."""
+    return _MARKS.sub(r"\\\g<0>", text)
 
 
 def csv_text(rows: Rows) -> str:

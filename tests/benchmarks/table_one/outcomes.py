@@ -3,17 +3,15 @@
 from __future__ import annotations
 
 import dataclasses
-import hashlib
-import json
 from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
 
 import joblib
 import numpy as np
 from mocrop_manifests.files import publish_text, sha256
-from mocrop_train.config import ANY_RUN, TrainConfig
+from mocrop_train.config import TrainConfig
 from mocrop_train.data.shards import ClipEntry
 from mocrop_train.evaluation import metrics
 from mocrop_train.evaluation.predictions import (
@@ -26,6 +24,7 @@ from mocrop_train.evaluation.predictions import (
 from numpy.typing import NDArray
 from torch import Tensor
 
+from tests.benchmarks.table_one.deciding import decisive, short_digest
 from tests.benchmarks.table_one.design import Cell, Division, Variant, by_training
 
 
@@ -178,12 +177,9 @@ def scored(
 
 
 def _name(tester: Tester, cell: Cell, divisions: Sequence[Division], seed: int) -> str:
-    config = asdict(tester.settings(cell.train, seed))
     decides = {
-        # the weights are in the folder's name, by their digest; here they would be a path of this machine
-        "config": {name: value for name, value in config.items() if name not in (*ANY_RUN, "weights")},
+        "config": decisive(tester.settings(cell.train, seed)),
         "sets": [sha256(tester.sets[variant] / "dataset.json") for variant in (cell.train, cell.test)],
         "divisions": [[division.name, sorted(division.tested)] for division in divisions],
     }
-    digest = hashlib.sha256(json.dumps(decides, sort_keys=True).encode()).hexdigest()[:8]
-    return f"{cell.train}/{cell.test}/seed{seed}-{digest}.json"
+    return f"{cell.train}/{cell.test}/seed{seed}-{short_digest(decides)}.json"

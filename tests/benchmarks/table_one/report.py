@@ -20,10 +20,14 @@ NOTES = (
     "groups and seeds again. Columns of one training have one checkpoint. `*`: apart from `full` of the",
     "same column, `†`: from `center-square`, p < 0.05 after Holm over all comparisons of the section. wins,",
     "losses: clips that more seeds have right, and fewer, than those of what it is held against; p: exact",
-    "sign-flip test over clips (McNemar's, with one seed). No setting was chosen on these clips; the last",
+    "sign-flip test over clips (McNemar's, with one seed), as if those of a group were independent; p",
+    "groups: over whole groups, never below 2 / 2^groups. No setting was chosen on these clips; the last",
     "epoch counts.",
 )
 _LARGEST = "full-at-the-largest"
+_CLAIM = (
+    "trained on", "tested on", "against", "difference", "wins, losses", "p", "p groups", "p after Holm"
+)  # fmt: skip
 _TRAINED = {"full": "trained on full frames", "own": "trained on the crop itself"}
 
 
@@ -125,8 +129,7 @@ def _claims(part: Part) -> list[str]:
     count = f"{len(part.paired)} comparisons, {len(some)} with p < {LEVEL}, {kept} of them after Holm"
     if not some:
         return [f"{count}."]
-    head = ("trained on", "tested on", "against", "difference", "wins, losses", "p", "p after Holm")
-    return [f"{count}:", "", *markdown_table(head, [_claim(one) for one in some])]
+    return [f"{count}:", "", *markdown_table(_CLAIM, [_claim(one) for one in some])]
 
 
 def _claim(one: Paired) -> tuple[str, ...]:
@@ -141,6 +144,7 @@ def _claim(one: Paired) -> tuple[str, ...]:
         f"{100 * one.difference:+.1f} [{low:+.1f}, {high:+.1f}]",
         f"{one.wins}, {one.losses}",
         _chance(one.p),
+        _chance(one.group_p),
         _chance(one.adjusted),
     )
 
@@ -186,7 +190,7 @@ def _kind(one: Paired) -> str:
 
 def _numbers(one: Paired | None) -> dict[str, object]:
     if one is None:
-        return dict.fromkeys(("difference", "low", "high", "wins", "losses", "p", "holm"), "")
+        return dict.fromkeys(("difference", "low", "high", "wins", "losses", "p", "p_groups", "holm"), "")
     low, high = one.interval
     return {
         "difference": f"{one.difference:.4f}",
@@ -195,6 +199,7 @@ def _numbers(one: Paired | None) -> dict[str, object]:
         "wins": one.wins,
         "losses": one.losses,
         "p": f"{one.p:.3g}",
+        "p_groups": f"{one.group_p:.3g}",
         "holm": f"{one.adjusted:.3g}",
     }
 

@@ -40,7 +40,8 @@ class Paired:
 
     difference: of top-1, over all seeds, with its 95 % interval. wins: clips that more seeds have right in
     the cell than in the reference; losses: the reverse. p: exact two-sided sign-flip test of the clips' gains
-    over all seeds; with one seed that is McNemar's. adjusted: after Holm over the family.
+    over all seeds; with one seed that is McNemar's. group_p: the same over whole groups. adjusted: p after
+    Holm over the family.
     """
 
     cell: Cell
@@ -50,6 +51,7 @@ class Paired:
     wins: int
     losses: int
     p: float
+    group_p: float
     adjusted: float = 1.0
 
 
@@ -106,6 +108,7 @@ def _paired(cell: Cell, reference: Cell, outcomes: Mapping[Cell, Outcome]) -> Pa
         wins=int((total > 0).sum()),
         losses=int((total < 0).sum()),
         p=sign_flip(total),
+        group_p=sign_flip(np.bincount(ours.groups, weights=total).astype(np.int64)),
     )
 
 

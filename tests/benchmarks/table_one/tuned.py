@@ -14,6 +14,7 @@ from mocrop_train.evaluation.evaluate import evaluate_checkpoint
 from mocrop_train.evaluation.predictions import Predictions, read_predictions, write_predictions
 from mocrop_train.run import checkpoint
 
+from tests.benchmarks.table_one.deciding import decisive, digest_of, short_digest
 from tests.benchmarks.table_one.design import Division, Variant
 from tests.benchmarks.table_one.shardsets import divided
 
@@ -40,10 +41,11 @@ class TrainedTester:
         """Train on the clips that the division leaves, and return what the network says of the others.
 
         A training that was stopped goes on where it was. Once all of `tests` are predicted its checkpoints,
-        which are large, are removed.
+        which are large, are removed. Other settings, shards or divisions have files of other names.
         """
-        out = self.runs / division.name / str(train) / f"seed{seed}"
-        files = {variant: out / f"on-{variant}.json" for variant in tests}
+        digest = self._digest(train, division, seed)
+        out = self.runs / division.name / str(train) / f"seed{seed}-{digest}"
+        files = {variant: out / f"on-{variant}-{digest_of(self.sets[variant])}.json" for variant in tests}
         missing = [variant for variant, file in files.items() if not file.exists()]
         if missing:
             self._train(train, division, out, seed)
@@ -54,6 +56,10 @@ class TrainedTester:
         for name in ("last.pt", "best.pt"):
             remove(out / name)
         return {variant: read_predictions(file) for variant, file in files.items()}
+
+    def _digest(self, train: Variant, division: Division, seed: int) -> str:
+        decides = decisive(self.settings(train, seed)), digest_of(self.sets[train]), sorted(division.tested)
+        return short_digest(decides)
 
     def _train(self, train: Variant, division: Division, out: Path, seed: int) -> None:
         """Train one network to its end, from where it is."""

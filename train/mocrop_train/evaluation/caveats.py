@@ -27,10 +27,10 @@ def notes_on(first: Sequence[Predictions], other: Sequence[Predictions]) -> list
     """Return what else than chance the sides may differ by: crops, networks, checkpoints."""
     found = []
     both = [*first, *other]
+    crops = [_listed(said.crops or said.shards for said in side) for side in (first, other)]
     checkpoints = {said.weights_sha256 for said in both}
     if len(checkpoints) == 1 and "" not in checkpoints:
         sets = {said.shards_sha256 for said in both}
-        crops = [_listed(said.crops or said.shards for said in side) for side in (first, other)]
         found.append(
             f"one checkpoint on two sets of crops: {crops[0]}, and {crops[1]}"
             if len(sets) > 1
@@ -39,7 +39,11 @@ def notes_on(first: Sequence[Predictions], other: Sequence[Predictions]) -> list
     models = [_listed(said.model for said in side) for side in (first, other)]
     if models[0] != models[1]:
         found.append(f"the networks differ, {models[0]} and {models[1]}: not only what they were shown")
-    for side in (first, other):
+    for side, shown in zip((first, other), crops, strict=True):
+        if len({said.model for said in side}) > 1:
+            found.append(f"one side has runs of several networks: {_listed(said.model for said in side)}")
+        if len({said.crops or said.shards for said in side}) > 1:
+            found.append(f"one side has runs on several sets of crops: {shown}")
         known = [said.weights_sha256 for said in side if said.weights_sha256]
         if len(set(known)) < len(known):
             found.append("a checkpoint occurs twice on one side: its runs are not independent")

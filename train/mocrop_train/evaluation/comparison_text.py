@@ -8,7 +8,7 @@ from collections.abc import Iterable, Sequence
 
 from mocrop_train.errors import printable
 from mocrop_train.evaluation.compare import ClassDifference, Comparison, Interval
-from mocrop_train.tables import markdown_table, text_table
+from mocrop_train.tables import markdown_table, markdown_text, text_table
 
 FORMAT = "mocrop-comparison"
 VERSION = 2
@@ -34,7 +34,8 @@ def format_table(comparisons: Sequence[Comparison], *, shown: int = SHOWN) -> st
 def format_markdown(comparisons: Sequence[Comparison], *, shown: int = SHOWN) -> str:
     """Return the same as Markdown."""
     parts = [
-        markdown_table(part) if isinstance(part, list) else [part] for part in _parts(comparisons, shown)
+        markdown_table(part) if isinstance(part, list) else [markdown_text(part)]
+        for part in _parts(comparisons, shown)
     ]
     return "\n\n".join("\n".join(part) for part in parts) + "\n"
 

@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from mocrop_train.evaluation import metrics
+from mocrop_train.evaluation.caveats import warnings_about
 from mocrop_train.evaluation.compare import Comparison, Interval, Side, compare_sides
 from mocrop_train.evaluation.comparison_text import chance, percent, points
 from mocrop_train.evaluation.predictions import Predictions
@@ -26,8 +27,9 @@ _HEAD = (
     "p",
 )
 _COLUMNS = (
-    "set", "shards", "crops", "split", "clips", "top1", "top1_low", "top1_high", "top5", "nll", "ece",
-    "brier", "difference", "difference_low", "difference_high", "wins", "losses", "p", "p_holm",
+    "set", "shards", "crops", "split", "selected_on", "clips", "top1", "top1_low", "top1_high", "top5", "nll",
+    "ece", "brier", "difference", "difference_low", "difference_high", "wins", "losses", "p", "p_groups",
+    "p_holm",
 )  # fmt: skip
 
 
@@ -35,7 +37,7 @@ _COLUMNS = (
 class Line:
     """One shard set, and its comparison with the first (this one minus the first) if they share their clips.
 
-    p_holm: the comparison's p, adjusted for the number of them.
+    p_holm: `p`, adjusted for the number of comparisons.
     """
 
     name: str
@@ -49,6 +51,11 @@ class Line:
         """The 95 % interval of the difference: over groups where there are any, else over clips."""
         return (self.against.group_interval or self.against.interval) if self.against else None
 
+    @property
+    def p(self) -> float | None:
+        """The p of the difference, over what its interval is over: clips of a group are not independent."""
+        return _p(self.against) if self.against else None
+
 
 def lines_of(found: Mapping[str, Predictions], *, seed: int = 0) -> list[Line]:
     """Return a line for every set; `seed` is that of the bootstrap."""
@@ -59,7 +66,7 @@ def lines_of(found: Mapping[str, Predictions], *, seed: int = 0) -> list[Line]:
         for name, said in found.items()
         if name != first and [clip.clip_id for clip in said.clips] == clips
     }
-    adjusted = dict(zip(against, holm([one.p for one in against.values()]), strict=True))
+    adjusted = dict(zip(against, holm([*map(_p, against.values())]), strict=True))
     return [
         Line(name, said, _of_top1(said), against.get(name), adjusted.get(name))
         for name, said in found.items()
@@ -81,6 +88,10 @@ def format_csv(lines: Sequence[Line]) -> str:
     return csv_text([_COLUMNS, *map(_csv_row, lines)])
 
 
+def _p(one: Comparison) -> float:
+    return one.p if one.group_p is None else one.group_p
+
+
 def _of_top1(said: Predictions) -> Interval:
     return metrics.wilson(sum(clip.prediction == clip.label for clip in said.clips), len(said.clips))
 
@@ -94,7 +105,13 @@ def _row(line: Line, many: bool) -> tuple[str, ...]:
     said, one = line.said, line.against
     low, high = line.top1_interval
     paired = (
-        (f"{100 * one.difference:+.1f}", points(line.interval), str(one.wins), str(one.losses), chance(one.p))
+        (
+            f"{100 * one.difference:+.1f}",
+            points(line.interval),
+            str(one.wins),
+            str(one.losses),
+            chance(line.p),
+        )
         if one
         else ("-",) * 5
     )
@@ -112,18 +129,24 @@ def _row(line: Line, many: bool) -> tuple[str, ...]:
 
 def _notes(lines: Sequence[Line]) -> list[str]:
     first = lines[0].name
-    found = ["top-1 with Wilson's interval over clips; NLL: log-loss in nats; ECE: calibration error"]
+    # one checkpoint on one split: what is to be said of the first goes for all
+    found = [f"note: {line}" for line in warnings_about([("all sets", lines[0].said)])]
+    found += ["top-1 with Wilson's interval over clips; NLL: log-loss in nats; ECE: calibration error"]
     paired = [line.against for line in lines if line.against]
     if paired:
         over = "groups" if paired[0].groups else "clips"
         found += [
             f"against {first}, in points: difference and its bootstrap interval over {over}; wins: right",
-            f"where {first} is wrong; p: exact McNemar"
+            f"where {first} is wrong; p: {_test(paired[0])}"
             + ("; Holm: for so many comparisons" if len(paired) > 1 else ""),
         ]
     if len(paired) < len(lines) - 1:
         found.append(f"-: not of the same clips as {first}")
     return found
+
+
+def _test(one: Comparison) -> str:
+    return "exact sign-flip test over groups" if one.groups else "exact McNemar"
 
 
 def _csv_row(line: Line) -> tuple[str, ...]:
@@ -135,12 +158,13 @@ def _csv_row(line: Line) -> tuple[str, ...]:
         *(said.calibration[key] for key in ("nll", "ece", "brier")),
     )
     paired: tuple[float | int | None, ...] = (
-        (one.difference, *(line.interval or ()), one.wins, one.losses, one.p, line.p_holm)
+        (one.difference, *(line.interval or ()), one.wins, one.losses, one.p, one.group_p, line.p_holm)
         if one
-        else (None,) * 7
+        else (None,) * 8
     )
     cells = [
         "" if cell is None else f"{cell:.6g}" if isinstance(cell, float) else str(cell)
         for cell in (*numbers, *paired)
     ]
-    return (line.name, said.shards, said.crops, said.split, str(len(said.clips)), *cells)
+    about = (said.shards, said.crops, said.split, said.selected_on, str(len(said.clips)))
+    return (line.name, *about, *cells)

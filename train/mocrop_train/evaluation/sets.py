@@ -16,7 +16,7 @@ from mocrop_train.errors import TrainError, printable
 from mocrop_train.evaluation import evaluate
 from mocrop_train.evaluation.evaluate import Held, Loaded
 from mocrop_train.evaluation.predictions import VERSION, Predictions, read_predictions
-from mocrop_train.evaluation.write import write_results
+from mocrop_train.evaluation.write import BESIDE, write_results
 from mocrop_train.progress import log
 from mocrop_train.run import checkpoint, parallel
 
@@ -68,17 +68,25 @@ def _named(sets: Sequence[tuple[str, Path]]) -> list[tuple[str, Path]]:
 
 
 def _tell_other_clips(held: dict[str, Held]) -> None:
-    """Raise TrainError where clips have other labels than in the first set; warn of sets of other clips."""
+    """Raise TrainError where clips have other labels or groups than in the first set; warn of other clips.
+
+    It is what compare.check_paired would find, before anything is evaluated.
+    """
     (first_name, first), *others = held.items()
-    labels = {clip.clip_id: clip.label for clip in first.source.clips}
+    known = {clip.clip_id: clip for clip in first.source.clips}
     for name, one in others:
-        theirs = {clip.clip_id: clip.label for clip in one.source.clips}
-        apart = [clip for clip, label in theirs.items() if labels.get(clip, label) != label]
-        if apart:
-            raise TrainError(
-                f"{first_name} and {name}: different labels for {len(apart)} clips, such as {apart[0]}"
-            )
-        lone = sorted(labels.keys() ^ theirs.keys())
+        theirs = {clip.clip_id: clip for clip in one.source.clips}
+        for what, field in (("labels", "label"), ("groups", "group")):
+            apart = [
+                clip_id
+                for clip_id, clip in theirs.items()
+                if clip_id in known and getattr(known[clip_id], field) != getattr(clip, field)
+            ]
+            if apart:
+                raise TrainError(
+                    f"{first_name} and {name}: different {what} for {len(apart)} clips, such as {apart[0]}"
+                )
+        lone = sorted(known.keys() ^ theirs.keys())
         if lone:
             log.warning(
                 "%s and %s: different clips, so they are not paired: %d are in one only, such as %s",
@@ -101,7 +109,10 @@ def _once(name: str, held: Held, loaded: Loaded, digest: str, folder: Path) -> P
     ranks = parallel.current()
     if ranks.gather(_known(folder / _MARK, made_of, said))[0]:
         log.info("%s: done already, %s", name, said)
-        return read_predictions(said)
+        found = read_predictions(said)
+        if ranks.main and not all((folder / file).exists() for file in BESIDE):
+            write_results(folder, found)  # pictures need a package that may have come since
+        return found
     if ranks.main:
         (folder / _MARK).unlink(missing_ok=True)
         sweep(folder, spare_living=True)

@@ -17,6 +17,8 @@ from mocrop_train.tables import csv_text
 
 FORMAT = "mocrop-metrics"
 VERSION = 1
+BESIDE = ("metrics.json", "confusion.csv", "confusion.png", "reliability.png")
+"""What is made of predictions.json alone."""
 
 
 def write_results(folder: Path, predictions: Predictions, *, path: Path | None = None) -> None:
@@ -53,6 +55,7 @@ def _numbers(
         "shards": predictions.shards,
         "split": predictions.split,
         "checkpoint": predictions.checkpoint,
+        "selected_on": predictions.selected_on,
         "clips": clips,
         "top1": predictions.top1,
         "top1_interval": metrics.wilson(right, clips),

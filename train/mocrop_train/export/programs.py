@@ -114,7 +114,11 @@ def require_onnx(*packages: str) -> None:
 def _refuse_code(path: Path) -> None:
     try:
         with zipfile.ZipFile(path) as archive:
-            for name in archive.namelist():
+            names = archive.namelist()
+            # of two members of one name torch may read the other one
+            if len({name.casefold() for name in names}) < len(names):
+                raise TrainError(f"{path}: holds members of the same name, which no export of ours does")
+            for name in names:
                 if not _PLAIN.fullmatch(name):
                     raise TrainError(f"{path}: holds {name!r}, which no export of ours does")
                 if name.endswith(".json") and _says_pickle(json.loads(archive.read(name))):
