@@ -31,7 +31,7 @@ Examples:
     mocrop-train --shards work/shards/ours --out runs/c --config train.toml --seed 2
   On four GPUs of one machine
     torchrun --nproc-per-node 4 -m mocrop_train --shards work/shards/ours --out runs/four --batch-size 64
-  Several seeds of a head, of which the first computes the features for all
+  Several seeds of a head; features that one has computed the others read
     mocrop-train --shards work/shards/ours --out runs/s1 --weights imagenet --freeze --seed 1
         --feature-cache runs/features
   Go on after an interruption, with the settings of the run
