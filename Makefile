@@ -25,7 +25,7 @@ help:  ## show this help
 	$(BIN)/pip install --quiet --disable-pip-version-check --editable '.[train,dev]'
 	@touch $@
 
-demo: .venv/.train  ## make a small data set, crop it, train on it, compare, and show the preview (about 6 minutes)
+demo: .venv/.train  ## make a small data set, crop it, train on it, compare, and show the preview (about 9 minutes)
 	@BIN=$(BIN) DEMO=$(DEMO) JOBS=$(JOBS) sh tests/demo.sh
 
 test: .venv/.dev  ## run the tests (under 10 minutes on 2 cores)

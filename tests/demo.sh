@@ -20,7 +20,7 @@ for crop in full center-square foreground; do
         say mocrop-train --shards "$DEMO/work/shards/$crop" --out "$run" --resume
     else
         say mocrop-train --shards "$DEMO/work/shards/$crop" --out "$run" \
-            --epochs 40 --batch-size 8 --segments 2 --min-scale 0.875 --val-share 0
+            --epochs 60 --batch-size 8 --segments 2 --min-scale 0.875 --val-share 0
     fi
 done
 say mocrop-prep preview "$DEMO/work" --all --crops foreground --crops center-square --boxes "$DEMO/videos/boxes.csv"

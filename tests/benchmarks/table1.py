@@ -12,8 +12,8 @@ with a GPU). Every clip is tested once, in folds of whole groups; the test group
 tested as well. Demo: a ResNet-18 from scratch at 112 px on the made clips, tested on held-out scenes.
 
 No setting was chosen on these clips: heads are trained with mocrop-train's defaults for --freeze, networks
-as in the example of its help, the demo as in `make demo`; the last epoch counts. Everything is kept below
---work: the command goes on where it was stopped. DIR gets table1.md, table1.csv and table1.png.
+as in the example of its help, the demo as in `make demo` with fewer epochs; the last epoch counts. Everything
+is kept below --work: the command goes on where it was stopped. DIR gets table1.md, table1.csv and table1.png.
 """
 
 from __future__ import annotations
@@ -57,7 +57,7 @@ SCRATCH = Backbone("resnet18", "resnet18", "none", "scratch")
 FINE_TUNING: dict[str, Any] = {"lr": 1e-4, "amp": "bf16"}
 """As in the example of `mocrop-train --help`."""
 DEMO: dict[str, Any] = {"epochs": 40, "val_share": 0.0, "batch_size": 8, "segments": 2, "min_scale": 0.875}
-"""As in tests/demo.sh."""
+"""As in tests/demo.sh, whose 60 epochs are cut for the sake of 7 crops."""
 
 
 def ucf101(arguments: argparse.Namespace, run: RunSettings) -> Iterator[Part]:
