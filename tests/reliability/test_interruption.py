@@ -200,7 +200,8 @@ def test_workers_end_soon_after_the_command_was_killed(many: Path, tmp_path: Pat
             }[moment],
             process,
         )
-        assert len(workers(process.pid)) >= 1
+        # a process that was just forked has its name only in a moment
+        wait_until(lambda: workers(process.pid), process)
         process.kill()
         process.wait()
         assert wait_for_silence(process.pid, 3) == []
