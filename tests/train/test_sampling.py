@@ -5,6 +5,8 @@ from __future__ import annotations
 import dataclasses
 import itertools
 import os
+import subprocess
+import sys
 import tarfile
 from pathlib import Path
 from typing import Any
@@ -190,3 +192,27 @@ def test_memory_does_not_grow_with_the_clips_that_are_read(toys: Any, storage: s
 def held() -> int:
     """Return the bytes of memory that this process holds."""
     return int(Path("/proc/self/statm").read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE")
+
+
+LEFT_READING = """
+import builtins
+from mocrop_train.data import loading
+
+class Numbers(loading.Dataset):
+    def __len__(self):
+        return 8
+    def __getitem__(self, number):
+        return number
+
+batches = loading.in_batches(Numbers(), list, 2, 2, range(8), pinned=False)
+reading = iter(batches)
+next(reading)
+builtins.kept = batches, reading  # alive to the end, as in a traceback that somebody holds
+"""
+
+
+def test_a_process_ends_though_others_still_read_for_it() -> None:
+    ended = subprocess.run(
+        [sys.executable, "-c", LEFT_READING], timeout=60, capture_output=True, text=True, check=False
+    )
+    assert (ended.returncode, ended.stderr) == (0, "")

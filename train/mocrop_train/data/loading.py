@@ -24,7 +24,7 @@ from mocrop_train.data import jpegs
 from mocrop_train.data.sampling import FILLER, ShuffledClips, dealt, segment_frames
 from mocrop_train.data.shards import ClipEntry, open_shard
 from mocrop_train.errors import TrainError
-from mocrop_train.run.stopping import left_to_the_parent
+from mocrop_train.run.stopping import end_readers, left_to_the_parent
 
 Augmentation = Callable[[Tensor, torch.Generator], Tensor]
 View = Callable[[Tensor], Tensor]
@@ -285,6 +285,8 @@ def in_batches(
     pinned: bool,
 ) -> DataLoader[Joined]:
     """Return what `joined` makes of the items of each batch that falls to this process."""
+    if workers:
+        end_readers()
     return DataLoader(
         items,  # type: ignore[arg-type]  # the batches are what is made of the items
         batch_sampler=dealt(len(items), batch_size, sampler),  # type: ignore[arg-type]  # all of ours have a length

@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import atexit
 import contextlib
+import functools
+import multiprocessing
+import multiprocessing.util  # its own registration comes first
 import signal
 import threading
 from collections.abc import Iterator
@@ -60,8 +64,25 @@ def left_to_the_parent(worker: int) -> None:
     """Let a process that reads go on when a signal reaches all: the one that trains will end it.
 
     Ctrl-C is sent to a whole group, and so is the SIGTERM of torchrun, of `timeout` and of schedulers. A
-    process that reads notices within seconds when the one that trains is gone.
+    process that reads notices within seconds when the one that trains is gone; see end_readers.
     """
     del worker
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, signal.SIG_IGN)
+
+
+@functools.cache  # once a process
+def end_readers() -> None:
+    """See to it that processes which read are gone when this one ends.
+
+    multiprocessing sends SIGTERM to those that are left then, which they ignore, and waits for them.
+    """
+    atexit.register(_kill_readers)  # runs before what multiprocessing has registered when it was imported
+
+
+def _kill_readers() -> None:
+    if threading.current_thread() is threading.main_thread():
+        signal.signal(signal.SIGCHLD, signal.SIG_DFL)  # torch's handler takes their end for a failure
+    for process in multiprocessing.active_children():
+        if process.daemon:
+            process.kill()
